@@ -1,0 +1,1 @@
+"""What workflow code may ask for: workflows, steps, values and waiting."""

@@ -1,0 +1,119 @@
+"""`@step`: a function whose result is recorded before the workflow goes on."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from perdure.authoring.current import current_host
+from perdure.clock import Duration, Microseconds, to_microseconds
+from perdure.codec.parameters import Parameters, ReturnType
+from perdure.model.retry import Retry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    retry: Retry
+    timeout: Microseconds | None
+    at_most_once: bool
+
+
+class Step(Generic[P, R]):
+    """A step. Calling it returns a coroutine; `options` gives the same step with other settings for one call."""
+
+    def __init__(self, function: Callable[P, Awaitable[R] | R], name: str, options: StepOptions) -> None:
+        update_wrapper(self, function)
+        self.function = function
+        self.name = name
+        self.settings = options
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.parameters = Parameters(function, f"step {name}")
+        self.returns = ReturnType(function, f"step {name}")
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        return self._call(self.settings, args, kwargs)
+
+    def options(self, *, retry: Retry | None = None, timeout: Duration | None = None) -> "StepCall[P, R]":
+        """This step with another retry or timeout for one call: `charge.options(timeout=5)(order)`."""
+        changed = replace(
+            self.settings, retry=retry or self.settings.retry, timeout=self.settings.timeout if timeout is None else _timeout(timeout)
+        )
+        return StepCall(self, changed)
+
+    async def _call(self, options: StepOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        host = current_host()
+        if host is None:
+            function: Callable[..., Any] = self.function  # checked where it is called
+            result = function(*args, **kwargs)
+            return cast(R, await result) if inspect.isawaitable(result) else cast(R, result)
+        return cast(R, await host.call_step(cast("Step[..., object]", self), options, args, kwargs))
+
+    def __repr__(self) -> str:
+        return f"<step {self.name}>"
+
+
+class StepCall(Generic[P, R]):
+    """A step with settings of its own for the calls made through it."""
+
+    def __init__(self, step: Step[P, R], options: StepOptions) -> None:
+        self.step = step
+        self.settings = options
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        return self.step._call(self.settings, args, kwargs)
+
+
+class StepDecorator(Protocol):
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Step[P, R]: ...
+
+
+@overload
+def step(function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *, name: str | None = None, retry: Retry | None = None, timeout: Duration | None = None, at_most_once: bool = False
+) -> StepDecorator: ...
+def step(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: Duration | None = None,
+    at_most_once: bool = False,
+) -> Any:
+    """Make a function a step: inside a run its result is on disk before the next line runs, and it is never run again once recorded.
+
+    `timeout` bounds one attempt; `retry` says what follows a failure. A plain `def` runs in a thread. A crash between effect and record
+    runs the body again with the same `info().idempotency_key`; with `at_most_once=True` the workflow gets `StepOutcomeUnknown` instead
+    (and a failure is final unless you give a `retry`).
+
+        @step(retry=Retry(attempts=5), timeout=30)
+        async def charge(order: Order) -> Receipt: ...
+    """
+    policy = retry or (Retry(attempts=1) if at_most_once else Retry())
+    options = StepOptions(policy, None if timeout is None else _timeout(timeout), at_most_once)
+
+    def decorate(function: Callable[..., Any]) -> Step[..., Any]:
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(f"{function.__name__} is a generator; a step returns one value")
+        if not callable(function):
+            raise TypeError(f"@step decorates a function, not {function!r}")
+        return Step(function, name or function.__name__, options)
+
+    return decorate if function is None else decorate(function)
+
+
+def _timeout(timeout: Duration) -> Microseconds:
+    length = to_microseconds(timeout, "timeout")
+    if length == 0:
+        raise ValueError("timeout must be more than 0")
+    return length

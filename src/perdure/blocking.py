@@ -1,0 +1,92 @@
+"""The client without await: each call runs on an event loop in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping
+from typing import Any, Self, TypeVar
+
+from perdure.authoring.workflow import Workflow
+from perdure.client import Client
+from perdure.clock import Duration
+from perdure.run import Page, Run, RunRecord, RunStatus
+
+T = TypeVar("T")
+
+
+class BlockingClient:
+    """`with Client.blocking(url) as client:`; the same methods as `Client`, safe to call from any thread."""
+
+    def __init__(self, url: str, *, namespace: str = "default") -> None:
+        self._client = Client(url, namespace=namespace)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="perdure-blocking", daemon=True)
+        self._thread.start()
+        try:
+            self.wait(self._client.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.wait(self._client.__aexit__())
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine of the client to its end."""
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("this client is not open: use `with Client.blocking(…)`")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun":
+        return BlockingRun(self, self.wait(self._client.start(workflow, *args, id=id, **kwargs)))
+
+    def start_input(self, workflow: str, given: Mapping[str, Any], *, id: str | None = None) -> "BlockingRun":
+        return BlockingRun(self, self.wait(self._client.start_input(workflow, given, id=id)))
+
+    def run(self, id: str) -> "BlockingRun":
+        return BlockingRun(self, self._client.run(id))
+
+    def runs(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
+        return self.wait(self._client.runs(workflow=workflow, status=status, limit=limit, cursor=cursor))
+
+
+class BlockingRun:
+    """`Run` without await."""
+
+    def __init__(self, client: BlockingClient, run: Run) -> None:
+        self.id = run.id
+        self._client = client
+        self._run = run
+
+    def result(self, timeout: Duration | None = None) -> Any:
+        return self._client.wait(self._run.result(timeout))
+
+    def status(self) -> RunStatus:
+        return self._client.wait(self._run.status())
+
+    def history(self) -> list[RunRecord]:
+        return self._client.wait(self._run.history())
+
+    def signal(self, topic: str, payload: Any = None, *, key: str | None = None) -> None:
+        self._client.wait(self._run.signal(topic, payload, key=key))
+
+    def resume(self) -> None:
+        self._client.wait(self._run.resume())
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}>"

@@ -1,0 +1,319 @@
+"""Start runs, send them signals, and see what became of them: from any process that reaches the store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from perdure.authoring.workflow import Workflow
+from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_datetime, to_microseconds
+from perdure.codec.failures import decode_failure, describe_failure
+from perdure.codec.parameters import encode_unbound
+from perdure.codec.values import canonical, decode, digest, encode
+from perdure.errors import BadInput, NotRetryable, RunCancelled, RunConflict, RunFailed, RunNotFound, UnknownWorkflow
+from perdure.ids import Entropy, OsEntropy, new_id
+from perdure.model.runs import NewRun, NewSignal, RunRow
+from perdure.model.states import RunState
+from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, shown
+from perdure.settings import DEFAULTS, Settings
+from perdure.store.opening import open_store
+from perdure.store.protocol import Started, Store, UnknownOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from perdure.blocking import BlockingClient
+
+T = TypeVar("T")
+_TRIES_MOST = 5
+_LIST_MOST = 1000
+
+
+class Client:
+    """`async with Client("sqlite:///orders.db") as client:`. Refuses a store that does not exist.
+
+    What it writes is on disk when the call returns. A call that raises StoreUnavailable has done nothing.
+    """
+
+    def __init__(self, url: str, *, namespace: str = "default", settings: Settings = DEFAULTS) -> None:
+        self._url = url
+        self._namespace = namespace
+        self._settings = settings
+        self._clock: Clock = HostClock()
+        self._entropy: Entropy = OsEntropy()
+        self._workflows: dict[str, Workflow[..., Any]] = {}
+        self._watched: dict[str, list[asyncio.Event]] = {}
+        self._stop_watching: Callable[[], None] | None = None
+        self._opened: Store | None = None
+
+    @classmethod
+    def blocking(cls, url: str, *, namespace: str = "default") -> "BlockingClient":
+        """The same without await: `with Client.blocking(url) as client:`."""
+        from perdure.blocking import BlockingClient  # a wrapper around this class
+
+        return BlockingClient(url, namespace=namespace)
+
+    async def __aenter__(self) -> Self:
+        self._opened = await self._open(open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        store, self._opened = self._opened, None
+        if store is not None:
+            await store.close()
+
+    async def _open(self, store: Store, *, create: bool, migrate: bool) -> Store:
+        try:
+            await store.open(create=create, migrate=migrate)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    @property
+    def _store(self) -> Store:
+        if self._opened is None:
+            raise RuntimeError(f"this {type(self).__name__} is not open: use `async with {type(self).__name__}(…)`")
+        return self._opened
+
+    # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run:
+        """Start a run, once per id: the same id with the same input is the same run, with other input it raises RunConflict.
+
+        By function, arguments that do not fit raise BadInput naming the parameter; by name they are checked by the worker that runs it.
+        """
+        known = self._known(workflow)
+        limit = self._settings.limits.payload_bytes
+        if known is None:
+            name = str(workflow)
+            return await self._start(name, encode_unbound(args, kwargs, what=f"workflow {name}", limit=limit), id)
+        return await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id)
+
+    async def start_input(self, workflow: str, given: Mapping[str, Any], *, id: str | None = None) -> Run:
+        """Start by name with a JSON object by parameter name."""
+        known = self._known(workflow)
+        limit = self._settings.limits.payload_bytes
+        if known is None:
+            return await self._start(workflow, encode_unbound((), given, what=f"workflow {workflow}", limit=limit), id)
+        return await self._start(known.name, known.parameters.encode_json(given, limit=limit), id)
+
+    def _known(self, workflow: "Workflow[..., Any] | str") -> "Workflow[..., Any] | None":
+        if isinstance(workflow, str):
+            _checked(workflow, "workflow name", self._settings.limits.id_characters)
+            return self._workflows.get(workflow)
+        if not isinstance(workflow, Workflow):
+            raise UnknownWorkflow(f"{workflow!r} is not a workflow: decorate it with @workflow, or give its name")
+        return workflow
+
+    async def _start(self, name: str, payload: bytes, id: str | None) -> Run:
+        run_id = new_id(self._clock.now(), self._entropy) if id is None else _checked(id, "id", self._settings.limits.id_characters)
+        input_hash = digest(name.encode() + b"\0" + canonical(payload))
+        run = NewRun(run_id, name, payload, input_hash, self._entropy.bytes(16))
+        started = await self._repeated(lambda: self._store_start(run))
+        if started.row.workflow != name or started.row.input_hash != input_hash:
+            raise RunConflict(
+                f"run {run_id!r} exists with other input: it is a {started.row.workflow!r} with input {started.row.input_hash.hex()}, "
+                f"this is a {name!r} with input {input_hash.hex()}; choose another id"
+            )
+        return Run(self, run_id)
+
+    async def _store_start(self, run: NewRun) -> Started:
+        return await self._store.start(run)
+
+    async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Starts and signals are idempotent: after an unknown outcome the same call tells."""
+        for _ in range(_TRIES_MOST - 1):
+            try:
+                return await call()
+            except UnknownOutcome:
+                continue  # asked again below, for the answer is in the store
+        return await call()
+
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, id: str) -> Run:
+        """A handle; no I/O, the run need not exist."""
+        return Run(self, id)
+
+    async def runs(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
+        """Newest first. `status` is a state: pending, running, waiting, paused, quarantined, completed, failed, cancelled."""
+        if not 1 <= limit <= _LIST_MOST:
+            raise BadInput(f"limit must be between 1 and {_LIST_MOST}, not {limit}")
+        state = None if status is None else _state(status)
+        found = await self._store.runs(workflow=workflow, state=state, limit=limit + 1, before=_place(cursor))
+        runs = [
+            RunSummary(one.id, one.workflow, one.state.value, to_datetime(one.created_at), _when(one.ended_at), _json(one.note))
+            for one in found[:limit]
+        ]
+        last = found[limit - 1] if len(found) > limit else None
+        return Page(runs, None if last is None else f"{last.created_at}-{last.id}")
+
+    async def status_of(self, run_id: str) -> RunStatus:
+        row = await self._row(run_id)
+        error = row.error
+        if row.state is RunState.FAILED:
+            last = await self._store.last_record(run_id)
+            error = None if last is None else last.error
+        return RunStatus(
+            id=row.id,
+            workflow=row.workflow,
+            state=row.state.value,
+            note=_json(row.note),
+            waiting_for=await self._waits(row),
+            error=None if error is None else describe_failure(error),
+            input=_json(row.input),
+            created_at=to_datetime(row.created_at),
+            ended_at=_when(row.ended_at),
+        )
+
+    async def _waits(self, row: RunRow) -> list[dict[str, Any]]:
+        if row.state.is_final or row.state is RunState.QUARANTINED:
+            return []
+        if row.state is RunState.RUNNING:
+            return [_retry_wait(one) for one in await self._store.attempts(row.id) if one.next_at is not None]
+        waits: list[dict[str, Any]] = _json(row.waiting_for) or []
+        if row.wake_at is not None and row.wake_at <= self._clock.now():
+            waits.append(await self._worker_wait(row))
+        return waits
+
+    async def _worker_wait(self, row: RunRow) -> dict[str, Any]:
+        known = [one for one in await self._store.workers() if one.state == "live" and row.workflow in one.workflows]
+        fits = [one for one in known if not row.needs_python or one.python == row.python]
+        if fits:
+            text = "a free worker"
+        elif known:
+            text = f"a worker on Python {row.python}, which recorded its history"
+        else:
+            text = f"a worker that knows workflow {row.workflow!r}; no live worker does"
+        return {"kind": "worker", "text": text, "workflow": row.workflow}
+
+    async def history_of(self, run_id: str) -> list[RunRecord]:
+        await self._row(run_id)
+        return [shown(record) for record in await self._store.history(run_id)]
+
+    async def send_signal(self, run_id: str, topic: str, payload: Any, key: str | None) -> None:
+        limits = self._settings.limits
+        _checked(topic, "topic", limits.id_characters)
+        if key is not None:
+            _checked(key, "key", limits.id_characters)
+        encoded = encode(payload, Any, what=f"signal {topic}", limit=limits.payload_bytes)
+        signal_id = new_id(self._clock.now(), self._entropy)
+        signal = NewSignal(run_id, signal_id, topic, encoded, key or f"~{signal_id}")
+        await self._repeated(lambda: self._store.send(signal, limits.inbox_signals))
+        self._signalled(run_id)
+
+    def _signalled(self, run_id: str) -> None:
+        """A worker in this process is told at once."""
+
+    async def resume_run(self, run_id: str) -> None:
+        before = await self._store.resume(run_id)
+        if before is None:
+            raise RunNotFound(f"no run {run_id!r} in namespace {self._namespace!r}")
+        if before.state is not RunState.QUARANTINED:
+            raise NotRetryable(f"run {run_id!r} is {before.state.value}; only a quarantined run can be resumed")
+
+    async def _row(self, run_id: str) -> RunRow:
+        row = await self._store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"no run {run_id!r} in namespace {self._namespace!r}")
+        return row
+
+    # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def wait_for_result(self, run_id: str, timeout: Duration | None) -> Any:
+        seconds = None if timeout is None else to_microseconds(timeout, "timeout") / SECOND
+        try:
+            async with asyncio.timeout(seconds):
+                row = await self._wait_for_end(run_id)
+        except TimeoutError:
+            raise TimeoutError(f"run {run_id!r} has not ended within {seconds:g} s; it goes on, ask again") from None
+        return await self._result_of(row)
+
+    async def _wait_for_end(self, run_id: str) -> RunRow:
+        with self._watch(run_id) as changed:
+            while True:
+                changed.clear()
+                row = await self._row(run_id)
+                if row.state.is_final:
+                    return row
+                try:
+                    async with asyncio.timeout(self._settings.poll_seconds):
+                        await changed.wait()
+                except TimeoutError:
+                    continue  # every hint may be lost: look again
+
+    async def _result_of(self, row: RunRow) -> Any:
+        last = await self._store.last_record(row.id)
+        if row.state is RunState.CANCELLED:
+            raise RunCancelled(f"run {row.id!r} was cancelled")
+        if last is None:
+            raise RunNotFound(f"run {row.id!r} has ended but its last record is gone")
+        if row.state is RunState.FAILED:
+            cause = decode_failure(last.error or b"{}")
+            raise RunFailed(f"run {row.id!r} of workflow {row.workflow!r} failed: {type(cause).__name__}: {cause}") from cause
+        known = self._workflows.get(row.workflow)
+        payload = last.output or b"null"
+        return known.returns.decode(payload) if known is not None else decode(payload, Any, what=f"result of run {row.id}")
+
+    @contextmanager
+    def _watch(self, run_id: str) -> "Iterator[asyncio.Event]":
+        event = asyncio.Event()
+        self._watched.setdefault(run_id, []).append(event)
+        if self._stop_watching is None:
+            self._stop_watching = self._store.on_change(self._changed)
+        try:
+            yield event
+        finally:
+            self._watched[run_id].remove(event)
+            if not self._watched[run_id]:
+                del self._watched[run_id]
+            if not self._watched and self._stop_watching is not None:
+                self._stop_watching()
+                self._stop_watching = None
+
+    def _changed(self) -> None:
+        for run_id in list(self._watched):
+            self._ended(run_id)
+
+    def _ended(self, run_id: str) -> None:
+        for event in self._watched.get(run_id, ()):
+            event.set()
+
+
+def _checked(name: str, what: str, characters_most: int) -> str:
+    if not 0 < len(name) <= characters_most:
+        raise BadInput(f"{what} must be a text of 1 to {characters_most} characters, not {str(name)[:50]!r}")
+    if not name.isprintable():
+        raise BadInput(f"{what} must be printable: {name!r}")
+    return name
+
+
+def _state(status: str) -> RunState:
+    try:
+        return RunState(status)
+    except ValueError:
+        raise BadInput(f"status must be one of {', '.join(RunState)}, not {status!r}") from None
+
+
+def _place(cursor: str | None) -> tuple[Instant, str] | None:
+    if cursor is None:
+        return None
+    at, _, run_id = cursor.partition("-")
+    if not at.isdigit() or not run_id:
+        raise BadInput(f"this is no cursor of a page: {cursor!r}")
+    return int(at), run_id
+
+
+def _when(instant: Instant | None) -> Any:
+    return None if instant is None else to_datetime(instant)
+
+
+def _json(payload: bytes | None) -> Any:
+    return None if payload is None else decode(payload, Any, what="stored value")
+
+
+def _retry_wait(one: Any) -> dict[str, Any]:
+    at = to_datetime(one.next_at)
+    text = f"step {one.name} to be tried again at {at:%Y-%m-%d %H:%M:%S} UTC after {one.failures} failed attempts"
+    return {"kind": "retry", "text": text, "step": one.name, "at": at, "failures": one.failures}

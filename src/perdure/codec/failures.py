@@ -1,0 +1,161 @@
+"""Exceptions to JSON and back: the original class where it is loaded and can be rebuilt from plain data, else StepFailed.
+
+What is stored is decided once, when the exception is caught: later replays read the same type, message and traceback. Nothing is
+imported and nothing but a subclass of Exception is called to read it back.
+"""
+
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from perdure.codec.natural import is_plain
+from perdure.errors import StepFailed
+
+GROUP_MOST = 20  # exceptions of one group that are kept as such
+GROUP_DEPTH_MOST = 4
+UNREADABLE = {"type": "unknown", "message": "the stored failure cannot be read", "traceback": ""}
+
+
+def encode_failure(error: BaseException, *, message_characters: int, traceback_characters: int) -> bytes:
+    """The failure as JSON: type, message, traceback with its causes, and what is needed to build it again, if it is plain data.
+
+    Never raises, whatever the exception's own methods do.
+    """
+    caps = (message_characters, traceback_characters)
+    return to_json(failure_of(error, caps, depth=0) | {"traceback": traceback_of(error, traceback_characters)})
+
+
+def failure_of(error: BaseException, caps: tuple[int, int], depth: int) -> dict[str, Any]:
+    failure: dict[str, Any] = {"type": type_name(type(error)), "message": message_of(error, caps[0]), "args": None}
+    if type(error) is ExceptionGroup and len(error.exceptions) <= GROUP_MOST and depth < GROUP_DEPTH_MOST:
+        failure["group"] = [failure_of(part, caps, depth + 1) for part in error.exceptions]
+        failure["args"] = [capped(clean(str(error.message)), caps[0])]
+    else:
+        failure.update(construction_of(error, bytes_most=4 * sum(caps)))
+    return failure
+
+
+def construction_of(error: BaseException, bytes_most: int) -> dict[str, Any]:
+    """The arguments and attributes that pickle would use, where they are plain JSON; else nothing."""
+    try:
+        kind, args, state = reduced(error)
+    except Exception:  # put back: it is then told by its text
+        return {}
+    parts = {"args": list(args), "state": state} if state else {"args": list(args)}
+    if kind is not type(error) or not reads_back(parts, bytes_most):
+        return {}
+    return parts
+
+
+def reads_back(parts: dict[str, Any], bytes_most: int) -> bool:
+    try:
+        stored = to_json(parts) if is_plain(parts) else b""
+        return 0 < len(stored) <= bytes_most and bool(from_json(stored) == parts)
+    except ValueError:  # put back: lone surrogates, numbers that are too long; it is then told by its text
+        return False
+
+
+def reduced(error: BaseException) -> tuple[object, tuple[Any, ...], dict[str, Any]]:
+    """What pickle would call, with which arguments, and the attributes it would set then."""
+    reduction: Any = error.__reduce_ex__(2)
+    kind, args, *more = reduction
+    return kind, args, dict(more[0]) if more and more[0] else {}
+
+
+def message_of(error: BaseException, characters: int) -> str:
+    try:
+        return capped(clean(str(error)), characters)
+    except Exception as failure:  # recorded as the message
+        return f"<no message: its __str__ raised {type(failure).__qualname__}>"
+
+
+def traceback_of(error: BaseException, characters: int) -> str:
+    try:
+        return capped(clean("".join(traceback.format_exception(error))), characters)
+    except Exception as failure:  # recorded as the traceback
+        return f"<no traceback: formatting it raised {type(failure).__qualname__}>"
+
+
+def clean(text: str) -> str:
+    """Lone surrogates are no text; they are shown as escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def capped(text: str, characters: int) -> str:
+    """Both ends of a text that is too long: the one says where it began, the other how it ended."""
+    if len(text) <= characters:
+        return text
+    mark = f"\n… {len(text):,} characters, shortened …\n"
+    half = max(0, characters - len(mark)) // 2
+    return (text[:half] + mark + text[len(text) - half :])[:characters]
+
+
+def type_name(kind: type) -> str:
+    return clean(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def describe_failure(payload: bytes) -> dict[str, Any]:
+    """Type, message and traceback as text, for history and the command line."""
+    return described(parsed(payload))
+
+
+def described(failure: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: str(failure.get(key, unknown)) for key, unknown in UNREADABLE.items()}
+
+
+def decode_failure(payload: bytes) -> Exception:
+    """The original exception if its class is loaded already and what is built from its arguments is equal to it; else StepFailed."""
+    return rebuilt(parsed(payload))
+
+
+def parsed(payload: bytes) -> Mapping[str, Any]:
+    try:
+        failure = from_json(payload)
+    except ValueError:  # recorded: replays must go on to see one and the same failure
+        return UNREADABLE
+    return failure if isinstance(failure, dict) else UNREADABLE
+
+
+def rebuilt(failure: Mapping[str, Any]) -> Exception:
+    kind = loaded_class(str(failure.get("type")))
+    args = failure.get("args")
+    if kind is None or not isinstance(args, list):
+        return told(failure)
+    try:
+        if kind is ExceptionGroup:
+            args = [*args, [rebuilt(part) for part in failure["group"]]]
+        error = constructed(kind, args, failure.get("state") or {})
+        return error if str(error) == failure["message"] else told(failure)
+    except Exception:  # put back: what cannot be built again is told by its text
+        return told(failure)
+
+
+def told(failure: Mapping[str, Any]) -> StepFailed:
+    return StepFailed(*described(failure).values())
+
+
+def constructed(kind: type[Exception], args: list[Any], state: Mapping[str, Any]) -> Exception:
+    """The exception as pickle would build it; raises if that is not possible or gives another one."""
+    error = kind(*args)
+    if state:
+        error.__setstate__({name: value for name, value in state.items() if name == "__notes__" or not name.startswith("__")})
+    _, args_now, state_now = reduced(error)
+    if type(error) is not kind or list(args_now) != args or state_now != state:
+        raise ValueError("what its arguments build is another exception")
+    return error
+
+
+def loaded_class(name: str) -> type[Exception] | None:
+    """The class of this name in a module that is loaded; looked up in dictionaries, for `getattr` may import."""
+    parts = name.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:end]))
+        if found is None:
+            continue
+        for part in parts[end:]:
+            found = getattr(found, "__dict__", {}).get(part)
+        return found if isinstance(found, type) and issubclass(found, Exception) else None
+    return None

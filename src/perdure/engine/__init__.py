@@ -1,0 +1,1 @@
+"""Carries values between the code that decides and the store: workers, attempts, commits, leases."""

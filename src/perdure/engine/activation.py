@@ -1,0 +1,235 @@
+"""From committed records to the next thing to do: replay, apply, then look at what the code asks for now."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from perdure.clock import SECOND
+from perdure.codec.failures import encode_failure
+from perdure.engine.attempts import Attempts
+from perdure.engine.committer import Committer
+from perdure.engine.live import LiveRun, Retrying
+from perdure.engine.ports import Ports
+from perdure.engine.waits import waiting_for
+from perdure.errors import CorruptedHistory, NonDeterminism
+from perdure.model.records import NewRecord, Record, RecordKind
+from perdure.model.states import RunState
+from perdure.runtime.commands import Raised
+from perdure.runtime.divergence import check_attempt, check_issued
+from perdure.settings import Settings
+from perdure.store.protocol import Finish, Loaded, Park, Quarantine, Release
+
+log = logging.getLogger("perdure.engine")
+_DEADLOCK = "it waits for its own queues, events or locks only: nothing can ever wake it; fix the workflow, then resume the run"
+
+
+@dataclass(slots=True)
+class Activation:
+    """The decisions about one worker's runs. Everything here is called from plain callbacks of the event loop."""
+
+    committer: Committer
+    attempts: Attempts
+    ports: Ports
+    settings: Settings
+    loop: asyncio.AbstractEventLoop
+    python: str
+    is_crowded: Callable[[], bool]
+    on_idle: Callable[[LiveRun], None]
+    incarnation: str = ""
+
+    # ── replay ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def replay(self, run: LiveRun, loaded: Loaded, on_done: Callable[[], None], begin: int = 0) -> None:
+        """Apply a whole history, a slice at a time; then go on live. `on_done` is called when it no longer needs the history."""
+        if not run.is_mine:
+            on_done()
+            return
+        if loaded.damage is not None:
+            self._quarantine(run, CorruptedHistory(f"{loaded.damage}; nothing was changed"))
+            on_done()
+            return
+        until = self.loop.time() + self.settings.replay_slice_seconds
+        try:
+            for index in range(begin, len(loaded.records)):
+                run.execution.apply(loaded.records[index])
+                if index % 16 == 15 and self.loop.time() > until:
+                    self.loop.call_soon(self.replay, run, loaded, on_done, index + 1)
+                    return
+            self._stand(run, loaded)
+        except (NonDeterminism, CorruptedHistory) as error:
+            self._diverged(run, error)
+        on_done()
+
+    def _stand(self, run: LiveRun, loaded: Loaded) -> None:
+        """The run stands where its history has brought it: check what was issued, then begin what is still wanted."""
+        execution = run.execution
+        check_issued(loaded.row.issued, execution.issued)
+        for row in loaded.attempts:
+            check_attempt(row.command, row.name, execution.open.get(row.command))
+            run.retrying[row.command] = Retrying(row.failures, row.began_at, row.next_at)
+        intents = {row.command: row for row in loaded.attempts if row.intent is not None and row.intent != self.incarnation}
+        execution.went_live()
+        run.is_loading = False
+        run.stored_note = loaded.row.note
+        execution.take_fresh()
+        execution.take_abandoned()
+        for command in execution.open.values():
+            if command.is_cancelled:
+                self.attempts.abandon(run, command.number)
+        for command in execution.wanted():
+            intent = intents.get(command.number)
+            if intent is not None:
+                self.attempts.refuse_repeat(run, command, intent.failures + 1)
+            else:
+                self.attempts.begin(run, command)
+        run.reads_inbox = True
+        self.look(run)
+        self.committer.touch(run)
+
+    # ── one batch of records ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def first(self, run: LiveRun, started: Record) -> None:
+        """A run's first record: nothing to replay."""
+        run.execution.went_live()
+        run.is_loading = False
+        self.apply(run, [started])
+
+    def apply(self, run: LiveRun, records: Sequence[Record]) -> None:
+        """Let the code see what has just been committed, one record at a time."""
+        try:
+            for record in records:
+                run.execution.apply(record)
+        except (NonDeterminism, CorruptedHistory) as error:
+            self._diverged(run, error)
+            return
+        self.look(run)
+
+    def look(self, run: LiveRun) -> None:
+        """The code has run until it waits: start what it asks for, write what it says, or see that it is idle."""
+        execution = run.execution
+        run.idle_until = None
+        for number in execution.take_abandoned():
+            self.attempts.abandon(run, number)
+        if execution.outcome is not None:
+            self._finish(run)
+            return
+        for command in execution.take_fresh():
+            self.attempts.begin(run, command)
+        self._check_length(run)
+        if run.has_news:
+            self.committer.touch(run)
+        self._watch_clock(run)
+        if not run.is_busy:
+            self._rest(run)
+
+    def _check_length(self, run: LiveRun) -> None:
+        most = self.settings.limits.history_records
+        if run.execution.position >= most and run.ending is None:
+            self._quarantine(run, CorruptedHistory(f"its history has reached the limit of {most:,} records"))
+
+    def _finish(self, run: LiveRun) -> None:
+        outcome = run.execution.outcome
+        if run.ending is not None:
+            return
+        self.attempts.give_up(run)
+        run.records.clear()
+        run.failures.clear()
+        run.intents.clear()
+        if isinstance(outcome, Raised):
+            run.ending = Finish(RunState.FAILED, NewRecord(RecordKind.FAILED, run.row.workflow, error=self._failure(outcome.error)))
+        elif outcome is not None:
+            run.ending = Finish(RunState.COMPLETED, NewRecord(RecordKind.COMPLETED, run.row.workflow, output=outcome.payload))
+        self.committer.touch(run)
+
+    # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _watch_clock(self, run: LiveRun) -> None:
+        """Be called back when the run's next timer is due."""
+        deadline = run.execution.next_deadline()
+        if deadline == run.timer_at and run.timer is not None:
+            return
+        if run.timer is not None:
+            run.timer.cancel()
+        run.timer, run.timer_at = None, deadline
+        if deadline is not None:
+            run.timer = self.loop.call_later(max(0, deadline - self.ports.clock.now()) / SECOND, self._timer_due, run)
+
+    def _timer_due(self, run: LiveRun) -> None:
+        run.timer = run.timer_at = None
+        if not run.is_mine:
+            return
+        if run.execution.due(self.ports.clock.now()):
+            run.reads_inbox = True
+            self.committer.touch(run)
+        else:
+            self._watch_clock(run)  # the loop's clock and the authority's differ by a hair
+
+    def _rest(self, run: LiveRun) -> None:
+        """It only waits. Park it at once when nothing can come soon, else keep it a little."""
+        moment, now = run.next_moment(), self.ports.clock.now()
+        if moment is not None and moment - now < self.settings.park_wait_seconds * SECOND:
+            return
+        if moment is None and not run.execution.waited_topics():
+            self._quarantine(run, NonDeterminism(_DEADLOCK))
+        elif self.is_crowded() or not run.execution.waited_topics():
+            self.park(run)
+        else:
+            run.idle_until = now + round(self.settings.linger_seconds * SECOND)
+            self.on_idle(run)
+
+    def park(self, run: LiveRun) -> None:
+        """Write it as waiting and drop it from memory, unless something has come for it meanwhile."""
+        if run.is_mine and not run.is_busy and run.execution.outcome is None:
+            moment = run.next_moment()
+            run.ending = Park(moment, waiting_for(run))
+            self.committer.touch(run)
+
+    def release(self, run: LiveRun) -> None:
+        """Hand it back as it is, for any worker to claim."""
+        if run.ending is None:
+            run.ending = Release()
+        self.committer.touch(run)
+
+    # ── what stops a run ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _diverged(self, run: LiveRun, error: NonDeterminism | CorruptedHistory) -> None:
+        """Another Python minor may be the reason: then a worker of the recorded one takes it, else it is quarantined."""
+        written_on = run.row.python
+        if isinstance(error, NonDeterminism) and written_on is not None and written_on != self.python and not run.row.needs_python:
+            log.warning(
+                "run %s was recorded on Python %s and diverges on %s; it waits for a worker on %s: %s",
+                run.id,
+                written_on,
+                self.python,
+                written_on,
+                error,
+            )
+            self._stop(run, Release(needs_python=True))
+        else:
+            self._quarantine(run, error)
+
+    def _quarantine(self, run: LiveRun, error: Exception) -> None:
+        log.error("run %s is quarantined, nothing of it is lost: %s", run.id, error)
+        self._stop(run, Quarantine(self._failure(error)))
+
+    def quarantine(self, run: LiveRun, error: Exception) -> None:
+        if run.is_mine:
+            self._quarantine(run, error)
+
+    def _stop(self, run: LiveRun, ending: Release | Quarantine) -> None:
+        self.attempts.give_up(run)
+        run.is_loading = False
+        run.records.clear()
+        run.failures.clear()
+        run.intents.clear()
+        run.settled.clear()
+        run.reads_inbox = False
+        run.ending = ending
+        self.committer.touch(run)
+
+    def _failure(self, error: BaseException) -> bytes:
+        limits = self.settings.limits
+        return encode_failure(
+            error, message_characters=limits.error_message_characters, traceback_characters=limits.error_traceback_characters
+        )

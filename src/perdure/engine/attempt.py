@@ -1,0 +1,25 @@
+"""One try of one step."""
+
+import asyncio
+from dataclasses import dataclass
+
+from perdure.runtime.commands import StepCommand
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """`is_over` once it has been reported or given up: what it still does then is discarded."""
+
+    command: StepCommand
+    number: int
+    is_over: bool = False
+    task: "asyncio.Task[None] | None" = None
+    timer: asyncio.TimerHandle | None = None
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more. A task is cancelled; a thread keeps its slot until it ends."""
+        self.is_over = True
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.task is not None:
+            self.task.cancel()

@@ -1,0 +1,262 @@
+"""Runs steps: slots, threads, time limits, intents, and what follows a failure."""
+
+import asyncio
+import contextvars
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from perdure.authoring.current import Info, attempt_info
+from perdure.clock import SECOND, Microseconds
+from perdure.codec.failures import encode_failure
+from perdure.engine.attempt import Attempt
+from perdure.engine.live import LiveRun, Retrying
+from perdure.engine.ports import Ports
+from perdure.errors import PerdureError, RetryAfter, StepOutcomeUnknown
+from perdure.model.records import NewRecord, RecordKind
+from perdure.model.retry import TryAgain, after_failure
+from perdure.runtime.commands import StepCommand
+from perdure.settings import Settings
+from perdure.store.protocol import AttemptFailed, Intent
+
+log = logging.getLogger("perdure.step")
+
+
+class Attempts:
+    """Begins the attempts of every run of a worker and reports what comes of them through `on_news`."""
+
+    def __init__(self, namespace: str, ports: Ports, settings: Settings, on_news: Callable[[LiveRun], None]) -> None:
+        self.under_way: set[Attempt] = set()
+        self._namespace = namespace
+        self._ports = ports
+        self._settings = settings
+        self._on_news = on_news
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._threads = ports.threads(settings.threads)
+        self._room = {True: settings.attempts_at_once, False: settings.threads}  # by whether the step is async
+        self._queues: dict[bool, deque[tuple[LiveRun, Attempt]]] = {True: deque(), False: deque()}
+        self._is_draining = False
+        self._on_quiet: Callable[[], None] = lambda: None
+
+    # ── from a command to a running body ─────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, run: LiveRun, command: StepCommand) -> None:
+        """Start the next attempt of a step now, when its back-off ends, or after its intent is on disk."""
+        if self._is_draining or not run.is_mine or command.is_cancelled:
+            return
+        retrying = run.retrying.get(command.number)
+        if retrying is not None and retrying.next_at is not None and retrying.next_at > self._ports.clock.now():
+            self._wait(run, command, retrying)
+        elif command.options.at_most_once:
+            run.intents.append(Intent(command.number, command.name, command.digest))
+            self._on_news(run)
+        else:
+            self.queue(run, command)
+
+    def queue(self, run: LiveRun, command: StepCommand) -> None:
+        """Start an attempt as soon as there is a slot."""
+        retrying = run.retrying.get(command.number)
+        if self._is_draining and command.options.at_most_once and retrying is None:
+            run.settled.append(command.number)  # its intent is on disk, but it will certainly not run here
+        if self._is_draining or not run.is_mine or command.is_cancelled:
+            return
+        if retrying is not None:
+            retrying.next_at = None
+        attempt = Attempt(command, 1 if retrying is None else retrying.failures + 1)
+        run.attempts[command.number] = attempt
+        kind = command.step.is_async
+        if self._room[kind]:
+            self._start(run, attempt)
+        else:
+            self._queues[kind].append((run, attempt))
+
+    def _wait(self, run: LiveRun, command: StepCommand, retrying: Retrying) -> None:
+        assert retrying.next_at is not None
+        if retrying.timer is not None:
+            retrying.timer.cancel()
+        delay = (retrying.next_at - self._ports.clock.now()) / SECOND
+        retrying.timer = self._loop.call_later(delay, self.begin, run, command)
+
+    def _start(self, run: LiveRun, attempt: Attempt) -> None:
+        command = attempt.command
+        self._room[command.step.is_async] -= 1
+        self.under_way.add(attempt)
+        self._ports.reached("attempt.begin")
+        if command.number not in run.retrying:
+            run.retrying[command.number] = Retrying(0, self._ports.clock.now(), is_on_disk=False)
+        if command.options.timeout is not None:
+            attempt.timer = self._loop.call_later(command.options.timeout / SECOND, self._timed_out, run, attempt)
+        try:
+            args, kwargs = command.step.parameters.decode(command.payload)
+        except PerdureError as error:
+            self._ended(run, attempt, None, error, is_final=True)
+            return
+        context = self._context.copy()
+        context.run(attempt_info.set, self._info(run, attempt))
+        if command.step.is_async:
+            attempt.task = self._loop.create_task(self._drive(run, attempt, args, kwargs), context=context)
+        else:
+            body = partial(context.run, command.step.function, *args, **kwargs)
+            self._threads.submit(body).add_done_callback(partial(self._thread_ended, run, attempt))
+
+    def _info(self, run: LiveRun, attempt: Attempt) -> Info:
+        row, command = run.row, attempt.command
+        key = f"{self._namespace}/{row.id}/{row.generation}/{command.number}"
+        return Info(row.id, row.workflow, command.name, attempt.number, key, run.token)
+
+    async def _drive(self, run: LiveRun, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        try:
+            value: Any = attempt.command.step.function(*args, **kwargs)
+            value = await value
+        except BaseException as error:
+            self._ended(run, attempt, None, error)
+            if attempt.is_over and isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            self._returned(run, attempt, value)
+
+    def _thread_ended(self, run: LiveRun, attempt: Attempt, future: "Future[object]") -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._thread_reported, run, attempt, future)
+        except RuntimeError as error:  # the loop is closed: the run belongs to nobody here any more
+            log.debug("a thread ended after its worker: %s", error)
+
+    def _thread_reported(self, run: LiveRun, attempt: Attempt, future: "Future[object]") -> None:
+        error = future.exception()
+        if error is not None:
+            self._ended(run, attempt, None, error)
+        else:
+            self._returned(run, attempt, future.result())
+
+    # ── from a body's end to what is recorded ────────────────────────────────────────────────────────────────────────
+
+    def _returned(self, run: LiveRun, attempt: Attempt, value: object) -> None:
+        if attempt.is_over:
+            self._ended(run, attempt, b"", None)
+            return
+        try:
+            payload = attempt.command.step.returns.encode(value, limit=self._settings.limits.payload_bytes)
+        except PerdureError as error:
+            self._ended(run, attempt, None, error, is_final=True)
+        else:
+            self._ended(run, attempt, payload, None)
+
+    def _ended(self, run: LiveRun, attempt: Attempt, payload: bytes | None, error: BaseException | None, *, is_final: bool = False) -> None:
+        """Every started attempt ends here exactly once: its slot is free again."""
+        self._ports.reached("attempt.end")
+        self.under_way.discard(attempt)
+        if not self.under_way:
+            self._on_quiet()
+        self._room[attempt.command.step.is_async] += 1
+        self._start_queued(attempt.command.step.is_async)
+        if attempt.is_over or not run.is_mine:
+            return
+        self._report(run, attempt, payload, error, is_final)
+
+    def _timed_out(self, run: LiveRun, attempt: Attempt) -> None:
+        if attempt.is_over or not run.is_mine:
+            return
+        limit = (attempt.command.options.timeout or 0) / SECOND
+        error = TimeoutError(f"attempt {attempt.number} of step {attempt.command.name} took longer than its timeout of {limit:g} s")
+        self._report(run, attempt, None, error, is_final=False)
+        attempt.abandon()
+
+    def _report(self, run: LiveRun, attempt: Attempt, payload: bytes | None, error: BaseException | None, is_final: bool) -> None:
+        attempt.is_over = True
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        run.attempts.pop(attempt.command.number, None)
+        if error is None:
+            self.record(run, attempt.command, NewRecord(RecordKind.STEP, output=payload, attempt=attempt.number))
+        else:
+            self._failed(run, attempt, error, is_final)
+
+    def _failed(self, run: LiveRun, attempt: Attempt, error: BaseException, is_final: bool) -> None:
+        command, retrying = attempt.command, run.retrying[attempt.command.number]
+        limits = self._settings.limits
+        failure = encode_failure(
+            error, message_characters=limits.error_message_characters, traceback_characters=limits.error_traceback_characters
+        )
+        asked = max(0, round(error.delay.total_seconds() * SECOND)) if isinstance(error, RetryAfter) else None
+        now = self._ports.clock.now()
+        verdict = None if is_final else self._verdict(command, attempt, error, retrying, now, asked)
+        if isinstance(verdict, TryAgain):
+            retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True
+            run.failures.append(
+                AttemptFailed(command.number, command.name, command.digest, attempt.number, retrying.began_at, verdict.not_before, failure)
+            )
+            log.info(
+                "step %s of run %s: attempt %d failed, next try at %s: %r", command.name, run.id, attempt.number, verdict.not_before, error
+            )
+            self._on_news(run)
+        else:
+            self.record(run, command, NewRecord(RecordKind.STEP_FAILED, error=failure, attempt=attempt.number))
+
+    def _verdict(
+        self, command: StepCommand, attempt: Attempt, error: BaseException, retrying: Retrying, now: int, asked: Microseconds | None
+    ) -> object:
+        return after_failure(command.options.retry, attempt.number, error, retrying.began_at, now, self._ports.chance.random(), asked)
+
+    def record(self, run: LiveRun, command: StepCommand, outcome: NewRecord) -> None:
+        """The step is over: its outcome waits to be written, and what the store keeps of its attempts goes."""
+        retrying = run.retrying.pop(command.number, None)
+        if command.options.at_most_once or (retrying is not None and retrying.is_on_disk):
+            run.settled.append(command.number)
+        run.records.append(
+            NewRecord(
+                outcome.kind, command.name, command.number, command.digest, command.payload, outcome.output, outcome.error, outcome.attempt
+            )
+        )
+        self._on_news(run)
+
+    def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:
+        """An at_most_once step whose intent another life of a worker wrote: it may have run, so it is not run again."""
+        limits = self._settings.limits
+        error = StepOutcomeUnknown(f"step {command.name} of run {run.id} may or may not have run: its worker died while it was under way")
+        failure = encode_failure(
+            error, message_characters=limits.error_message_characters, traceback_characters=limits.error_traceback_characters
+        )
+        self.record(run, command, NewRecord(RecordKind.STEP_FAILED, error=failure, attempt=attempt))
+
+    # ── giving up and ending ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def abandon(self, run: LiveRun, number: int) -> None:
+        """The workflow has cancelled the command: its attempt need not go on, and nothing is left of it on disk."""
+        attempt = run.attempts.pop(number, None)
+        if attempt is not None:
+            attempt.abandon()
+        retrying = run.retrying.pop(number, None)
+        if retrying is not None:
+            if retrying.timer is not None:
+                retrying.timer.cancel()
+            if retrying.is_on_disk:
+                run.settled.append(number)
+
+    def give_up(self, run: LiveRun) -> None:
+        """The run goes to somebody else, or ends: its attempts are not waited for."""
+        for attempt in run.attempts.values():
+            attempt.abandon()
+        run.attempts.clear()
+
+    def drain(self, on_quiet: Callable[[], None]) -> None:
+        """Begin nothing more; what is under way may end. `on_quiet` is called when nothing is left."""
+        self._is_draining = True
+        self._on_quiet = on_quiet
+        for queue in self._queues.values():
+            queue.clear()
+        if not self.under_way:
+            on_quiet()
+
+    def close(self) -> None:
+        self._threads.close()
+
+    def _start_queued(self, kind: bool) -> None:
+        queue = self._queues[kind]
+        while queue and self._room[kind]:
+            run, attempt = queue.popleft()
+            if run.is_mine and not attempt.is_over:
+                self._start(run, attempt)

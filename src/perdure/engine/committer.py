@@ -1,0 +1,252 @@
+"""Group commit: gathers what all runs of a worker have to write and makes it durable in one transaction at a time."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from perdure.clock import SECOND
+from perdure.engine.live import LiveRun
+from perdure.engine.patience import pause, pauses
+from perdure.engine.ports import Ports
+from perdure.errors import StoreError, StoreFailed
+from perdure.model.records import NewRecord
+from perdure.settings import Settings
+from perdure.store.protocol import BadItem, Change, Checkpoint, Claims, Committed, DueTimer, FenceLost, Park, Store, UnknownOutcome, Written
+
+log = logging.getLogger("perdure.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """To whom the committer reports. All are called from plain callbacks of the event loop."""
+
+    committed: Callable[[Checkpoint, Committed], None]
+    refused: Callable[[str, str], None]
+    """One run's change cannot be written: run id, reason."""
+    fenced: Callable[[str], None]
+    """This incarnation has been declared dead."""
+    failed: Callable[[BaseException], None]
+    """The store cannot be used any more by this process."""
+
+
+class Committer:
+    """One checkpoint is under way at most; while it is, the next one gathers."""
+
+    def __init__(self, store: Store, ports: Ports, settings: Settings, workflows: tuple[str, ...], python: str, outcomes: Outcomes) -> None:
+        self.checkpoints = 0
+        self.is_available = True
+        self._store = store
+        self._ports = ports
+        self._settings = settings
+        self._workflows = workflows
+        self._python = python
+        self._outcomes = outcomes
+        self._loop = asyncio.get_running_loop()
+        self._dirty: dict[LiveRun, None] = {}
+        self._incarnation: str | None = None
+        self._number = 0
+        self._room: Callable[[], int] = lambda: 0
+        self._wants_claims = False
+        self._wants_owned = False
+        self._is_scheduled = False
+        self._is_in_doubt = False
+        self._task: asyncio.Task[None] | None = None
+        self._idle: list[asyncio.Future[None]] = []
+
+    def begin(self, incarnation: str, room: Callable[[], int]) -> None:
+        """Commit as this incarnation from now on. `room` says how many more runs the worker can take."""
+        self._incarnation, self._number, self._room = incarnation, 0, room
+        self._is_in_doubt = False
+
+    def forget(self) -> None:
+        """Drop everything that has gathered; nothing is committed until `begin`."""
+        self._incarnation = None
+        self._dirty.clear()
+        self._wants_claims = self._wants_owned = False
+        self._wake_idle()
+
+    def touch(self, run: LiveRun) -> None:
+        """This run has something to write or to read."""
+        self._dirty[run] = None
+        self._schedule()
+
+    def want_claims(self) -> None:
+        self._wants_claims = True
+        self._schedule()
+
+    def want_owned(self) -> None:
+        """Let the next checkpoint say which runs belong to this worker, and renew the lease in any case."""
+        self._wants_owned = True
+        self._schedule()
+
+    def wake(self) -> None:
+        """There is room again."""
+        if self._wants_claims:
+            self._schedule()
+
+    async def settle(self) -> None:
+        """Return when nothing is left to write."""
+        while self._incarnation is not None and (self._task is not None or self._is_scheduled or self._dirty):
+            waiter = self._loop.create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    # ── one checkpoint ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def flush_now(self) -> None:
+        """Hand the next checkpoint to the store at once, so that it shares a transaction with what was just submitted."""
+        if self._task is None:
+            self._flush()
+
+    def _schedule(self) -> None:
+        if self._task is None and not self._is_scheduled and self._incarnation is not None:
+            self._is_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        if self._task is not None or self._incarnation is None:
+            return
+        changes = self._take_changes()
+        claims = self._take_claims()
+        lists_owned, self._wants_owned = self._wants_owned, False
+        if not (changes or claims or lists_owned):
+            self._wake_idle()
+            return
+        lease = round(self._settings.lease_seconds * SECOND)
+        batch = Checkpoint(self._incarnation, self._number + 1, lease, changes, claims, lists_owned)
+        self._task = self._loop.create_task(self._commit(batch))
+
+    def _take_claims(self) -> Claims | None:
+        room = min(self._settings.claim_page, self._room())
+        if not self._wants_claims or room <= 0:
+            return None
+        self._wants_claims = False
+        return Claims(room, self._workflows, self._python)
+
+    def _take_changes(self) -> list[Change]:
+        rows, size = self._settings.batch_rows, self._settings.batch_bytes
+        now = self._ports.clock.now()
+        changes = []
+        while self._dirty and rows > 0 and size > 0:
+            run = next(iter(self._dirty))
+            del self._dirty[run]
+            if not run.is_mine or run.is_loading or not run.has_news:
+                continue
+            change = _change_of(run, rows, now)
+            changes.append(change)
+            rows -= max(1, len(change.records) + len(change.failures))
+            size -= sum(record.size for record in change.records)
+            if run.has_news:
+                self._dirty[run] = None
+        return changes
+
+    async def _commit(self, batch: Checkpoint) -> None:
+        for seconds in pauses(self._settings):
+            try:
+                self._ports.reached("checkpoint.before")
+                done = await self._attempt(batch)
+                self._ports.reached("checkpoint.after")
+            except BadItem as bad:
+                self._loop.call_soon(self._outcomes.refused, bad.run_id, bad.reason)
+                batch = replace(batch, changes=[change for change in batch.changes if change.run_id != bad.run_id])
+            except FenceLost:
+                self._finish_soon(partial(self._outcomes.fenced, batch.incarnation))
+                return
+            except StoreFailed as error:
+                self._finish_soon(partial(self._outcomes.failed, error))
+                return
+            except StoreError as error:
+                self.is_available = False
+                log.warning("the store does not take checkpoint %d, nothing of it is acknowledged; trying again: %s", batch.number, error)
+                batch = replace(batch, claims=None)
+                self._wants_claims = True
+                await pause(seconds)
+            else:
+                self._finish_soon(self._accepted(batch, done))
+                return
+
+    def _finish_soon(self, report: Callable[[], None]) -> None:
+        """Not here, inside a task: workflow code runs from plain callbacks only."""
+        self._loop.call_soon(self._finish, report)
+
+    async def _attempt(self, batch: Checkpoint) -> Committed:
+        """One try. After an unknown outcome the store is asked first what became of the one before."""
+        if self._is_in_doubt:
+            reached = await self._store.checkpoint_of(batch.incarnation)
+            if reached == batch.number:
+                done = await self._reconstruct(batch)
+                self._is_in_doubt = False
+                return done
+            self._is_in_doubt = False
+            if reached is None:
+                raise FenceLost(f"worker {batch.incarnation} was declared dead")
+            if reached < batch.number - 1:
+                log.critical(
+                    "the store has lost acknowledged checkpoints %d to %d of this worker (fail-over?)", reached + 1, batch.number - 1
+                )
+                raise FenceLost("the store has lost acknowledged commits")
+        try:
+            return await self._store.checkpoint(batch)
+        except UnknownOutcome:
+            self._is_in_doubt = True
+            raise
+
+    async def _reconstruct(self, batch: Checkpoint) -> Committed:
+        """COMMIT succeeded but its reply was lost: read what it wrote. Claims it made are found by listing what is owned."""
+        self._wants_owned = True
+        loaded = await self._store.load([change.run_id for change in batch.changes])
+        written = []
+        for change in batch.changes:
+            found = loaded.get(change.run_id)
+            if found is not None:
+                records = [record for record in found.records if record.position > change.position]
+                written.append(Written(change.run_id, records, has_more=True, is_parked=found.row.owner != batch.incarnation))
+        return Committed(self._ports.clock.now(), written, ())
+
+    def _accepted(self, batch: Checkpoint, done: Committed) -> Callable[[], None]:
+        self.is_available = True
+        if batch.incarnation != self._incarnation:
+            return partial(self._outcomes.fenced, batch.incarnation)  # of a life that has ended meanwhile
+        self._number = batch.number
+        self.checkpoints += 1
+        return partial(self._outcomes.committed, batch, done)
+
+    def _finish(self, report: Callable[[], None]) -> None:
+        report()
+        self._task = None
+        if self._dirty or self._wants_claims or self._wants_owned:
+            self._schedule()
+        if not self._is_scheduled:
+            self._wake_idle()
+
+    def _wake_idle(self) -> None:
+        waiters, self._idle = self._idle, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _change_of(run: LiveRun, rows: int, now: int) -> Change:
+    """Take what has gathered for a run, up to a number of records. What ends its stay goes with the last of them."""
+    execution = run.execution
+    records: Sequence[NewRecord] = run.records[:rows]
+    del run.records[:rows]
+    takes_in = run.ending is None or isinstance(run.ending, Park)
+    due = tuple(DueTimer(deadline, number) for deadline, number in execution.due(now)[:rows]) if takes_in else ()
+    reads_inbox = takes_in and (run.reads_inbox or bool(due) or run.ending is not None)
+    change = Change(run.id, run.row.generation, execution.position, execution.at, list(records), due, reads_inbox)
+    change.settled, run.settled = run.settled, []
+    change.failures, run.failures = run.failures, []
+    change.intents, run.intents = run.intents, []
+    run.reads_inbox = False
+    run.is_in_flight = True
+    if change.failures or change.intents or run.ending is not None:
+        change.issued = execution.issued
+    if execution.note != run.stored_note:
+        change.note = run.stored_note = execution.note
+    if not run.records and run.ending is not None:
+        change.ending, run.ending = run.ending, None
+    return change

@@ -1,0 +1,83 @@
+"""A run that this worker owns and holds in memory."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from perdure.clock import Instant
+from perdure.engine.attempt import Attempt
+from perdure.model.records import NewRecord
+from perdure.model.runs import RunRow
+from perdure.runtime.execution import Execution
+from perdure.store.protocol import AttemptFailed, Finish, Intent, Park, Quarantine, Release
+
+
+@dataclass(slots=True)
+class Retrying:
+    """A step that has failed and is waiting for its next try, or whose tries are counted while it runs."""
+
+    failures: int
+    began_at: Instant
+    next_at: Instant | None = None
+    timer: asyncio.TimerHandle | None = None
+    is_on_disk: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class LiveRun:
+    """What it has to write gathers here until the committer takes it. `is_mine` is the ownership token: late results look at it."""
+
+    row: RunRow
+    execution: Execution
+    token: str
+    is_mine: bool = True
+    is_loading: bool = True
+    is_in_flight: bool = False
+    records: list[NewRecord] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
+    failures: list[AttemptFailed] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
+    reads_inbox: bool = False
+    ending: Park | Release | Quarantine | Finish | None = None
+    stored_note: bytes | None = None
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    retrying: dict[int, Retrying] = field(default_factory=dict)
+    timer: asyncio.TimerHandle | None = None
+    timer_at: Instant | None = None
+    idle_until: Instant | None = None
+    refusals: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to write or to read for it."""
+        if self.records or self.settled or self.failures or self.intents or self.reads_inbox or self.ending:
+            return True
+        return self.execution.note != self.stored_note
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is under way that will write."""
+        return self.is_loading or self.is_in_flight or self.has_news or bool(self.attempts)
+
+    def next_moment(self) -> Instant | None:
+        """When it must be looked at again, if nothing else happens: its next timer or next try of a step."""
+        moments = [one.next_at for one in self.retrying.values() if one.next_at is not None]
+        deadline = self.execution.next_deadline()
+        if deadline is not None:
+            moments.append(deadline)
+        return min(moments, default=None)
+
+    def let_go(self) -> None:
+        """Nothing that is still under way for it may be recorded from now on."""
+        self.is_mine = False
+        if self.timer is not None:
+            self.timer.cancel()
+        for retrying in self.retrying.values():
+            if retrying.timer is not None:
+                retrying.timer.cancel()
+        for attempt in list(self.attempts.values()):
+            attempt.abandon()
+        self.execution.close()

@@ -1,0 +1,113 @@
+"""Finds work: hints from the store, the next wake-up of a parked run, and the sweep that finds what every hint missed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from perdure.clock import SECOND, Instant
+from perdure.engine.patience import pause
+from perdure.engine.ports import Ports
+from perdure.engine.sweep import sweep
+from perdure.errors import StoreError, StoreFailed
+from perdure.settings import Settings
+from perdure.store.protocol import Store
+
+log = logging.getLogger("perdure.engine")
+_ALARM_SECONDS_MOST = 3600.0
+
+
+class Lookout:
+    """Tells a worker when to claim and which of its runs have signals. `spawn` runs a coroutine in the background."""
+
+    def __init__(
+        self,
+        store: Store,
+        workflows: Sequence[str],
+        ports: Ports,
+        settings: Settings,
+        *,
+        claim: Callable[[], None],
+        signalled: Callable[[str], None],
+        spawn: Callable[[Coroutine[Any, Any, None], str], None],
+    ) -> None:
+        self._store = store
+        self._workflows = workflows
+        self._ports = ports
+        self._settings = settings
+        self._claim = claim
+        self._signalled = signalled
+        self._spawn = spawn
+        self._loop = asyncio.get_running_loop()
+        self._is_looking = False
+        self._is_stopped = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at: Instant | None = None
+        self._stop_watching: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        self._stop_watching = self._store.on_change(self.look_around)
+
+    def stop(self) -> None:
+        self._is_stopped = True
+        self._stop_watching()
+        self._cancel_alarm()
+
+    def look_around(self) -> None:
+        """Somebody wrote to the store. Calls that come while a look is being prepared are one."""
+        if not self._is_looking and not self._is_stopped:
+            self._is_looking = True
+            self._spawn(self._look_around(), "perdure-look")
+
+    async def _look_around(self) -> None:
+        self._is_looking = False  # what is written from here on is told anew
+        try:
+            signalled = await self._store.undelivered(self._settings.batch_rows)
+            is_claimable = await self._store.has_claimable(self._workflows)
+            moment = await self._store.next_wake(self._workflows)
+        except StoreFailed:
+            raise
+        except StoreError as error:
+            # The sweep looks again.
+            log.warning("the store cannot be read now: %s", error)
+            return
+        for run_id in signalled:
+            self._signalled(run_id)
+        if is_claimable:
+            self._claim()
+        self._cancel_alarm()
+        if moment is not None:
+            self.wake_by(moment)
+
+    def wake_by(self, moment: Instant) -> None:
+        """A parked run is due at this moment, if not another before."""
+        if self._is_stopped or (self._alarm_at is not None and self._alarm_at <= moment):
+            return
+        self._cancel_alarm()
+        delay = max(0.001, (moment - self._ports.clock.now()) / SECOND)
+        self._alarm_at, self._alarm = moment, self._loop.call_later(min(delay, _ALARM_SECONDS_MOST), self._ring)
+
+    def _ring(self) -> None:
+        self._cancel_alarm()
+        self._claim()
+        self.look_around()
+
+    def _cancel_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._alarm_at = None
+
+    async def sweep_for_ever(self, incarnation: Callable[[], str], check_owned: Callable[[], None]) -> None:
+        """Until stopped. What fails in one round is met again in the next."""
+        while not self._is_stopped:
+            try:
+                if await sweep(self._store, self._ports.clock, incarnation(), self._workflows):
+                    self._claim()
+            except StoreFailed:
+                raise
+            except StoreError as error:
+                # The next round begins anew.
+                log.warning("the sweep could not be finished: %s", error)
+            check_owned()
+            self.look_around()
+            await pause(self._settings.sweep_seconds * (0.9 + 0.2 * self._ports.chance.random()))

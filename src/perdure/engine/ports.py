@@ -1,0 +1,42 @@
+"""The only ways by which the engine reaches the outside: real in production, virtual in tests and simulation."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from perdure.clock import Clock, HostClock
+from perdure.engine.threads import DaemonThreads
+from perdure.ids import Entropy, OsEntropy
+from perdure.store.opening import open_store
+from perdure.store.protocol import Store
+
+
+class Threads(Protocol):
+    """Where blocking functions run."""
+
+    def submit(self, function: Callable[[], object]) -> "Future[object]": ...
+    def close(self) -> None: ...
+
+
+class OpenStore(Protocol):
+    def __call__(self, url: str, *, namespace: str, clock: Clock) -> Store: ...
+
+
+def _nothing(_point: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    clock: Clock = field(default_factory=HostClock)
+    entropy: Entropy = field(default_factory=OsEntropy)
+    chance: Random = field(default_factory=Random)
+    """Jitter only: nothing that must be repeated or kept secret."""
+    threads: Callable[[int], Threads] = DaemonThreads
+    open_store: OpenStore = open_store
+    beats_in_thread: bool = True
+    """Renew the lease from a thread; a simulation renews from its loop."""
+    reached: Callable[[str], None] = _nothing
+    """Told the name of each crash point as it is passed."""

@@ -1,0 +1,94 @@
+"""`Engine`: a client and a worker in one process."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Self
+
+from perdure.authoring.workflow import Workflow
+from perdure.client import Client
+from perdure.engine.ports import Ports
+from perdure.engine.worker import Worker
+from perdure.errors import NameTaken, UnknownWorkflow
+from perdure.model.runs import NewRun
+from perdure.settings import DEFAULTS, Settings
+from perdure.store.protocol import Started
+
+
+class Engine(Client):
+    """`async with Engine("sqlite:///orders.db", [fulfil]) as engine:` runs workflows until the block ends.
+
+    Creates and migrates the store unless `migrate=False`. Leaving the block lets attempts under way end, hands every run over and
+    releases the lease; a process that dies instead is recovered by whoever opens the store next.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        workflows: Sequence[Workflow[..., Any]],
+        *,
+        namespace: str = "default",
+        migrate: bool = True,
+        settings: Settings = DEFAULTS,
+        ports: Ports | None = None,
+    ) -> None:
+        super().__init__(url, namespace=namespace, settings=settings)
+        self._workflows = _by_name(workflows)
+        self._migrate = migrate
+        self._ports = ports or Ports()
+        self._clock = self._ports.clock
+        self._entropy = self._ports.entropy
+        self._worker: Worker | None = None
+
+    async def __aenter__(self) -> Self:
+        store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock)
+        self._opened = await self._open(store, create=self._migrate, migrate=self._migrate)
+        try:
+            self._worker = Worker(store, self._namespace, self._workflows, self._ports, self._settings, self._ended)
+            await self._worker.start()
+        except BaseException:
+            await store.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            if self._worker is not None:
+                await self._worker.stop()
+        finally:
+            await super().__aexit__()
+
+    @property
+    def worker(self) -> Worker:
+        if self._worker is None:
+            raise RuntimeError("this Engine is not open: use `async with Engine(…)`")
+        return self._worker
+
+    @property
+    def failure(self) -> "asyncio.Future[None]":
+        """Gets an exception when this process cannot go on (the disk failed to sync): end it and start anew."""
+        return self.worker.failure
+
+    def kill_attempts(self) -> None:
+        """Let a clean stop that is under way wait no longer for attempts; their runs are still handed over."""
+        self.worker.hurry()
+
+    async def _store_start(self, run: NewRun) -> Started:
+        if run.workflow not in self._workflows:
+            return await self._store.start(run)
+        self.worker.loop.call_soon(self.worker.claim_now)  # in time to share the transaction of the start
+        return await self._store.start(run)
+
+    def _signalled(self, run_id: str) -> None:
+        self.worker.signalled(run_id)
+        self.worker.claim_soon()
+
+
+def _by_name(workflows: Sequence[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
+    named: dict[str, Workflow[..., Any]] = {}
+    for one in workflows:
+        if not isinstance(one, Workflow):
+            raise UnknownWorkflow(f"{one!r} is not a workflow: decorate it with @workflow")
+        if one.name in named and named[one.name] is not one:
+            raise NameTaken(f"two workflows are named {one.name!r}; give one of them a name: @workflow(name=…)")
+        named[one.name] = one
+    return named

@@ -1,0 +1,349 @@
+"""A worker: owns runs, replays them, runs their steps, commits what they record, and lets them go."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from perdure.authoring.step import Step
+from perdure.authoring.workflow import Workflow
+from perdure.clock import SECOND
+from perdure.engine.activation import Activation
+from perdure.engine.attempts import Attempts
+from perdure.engine.committer import Committer, Outcomes
+from perdure.engine.lease import Lease, begin_lease, python_minor
+from perdure.engine.live import LiveRun
+from perdure.engine.lookout import Lookout
+from perdure.engine.patience import insist
+from perdure.engine.ports import Ports
+from perdure.errors import CorruptedHistory, StoreError
+from perdure.model.runs import RunRow
+from perdure.runtime.execution import Execution
+from perdure.settings import Settings
+from perdure.store.protocol import Checkpoint, Claimed, Committed, Finish, Loaded, Park, Quarantine, Release, Store, Written
+
+log = logging.getLogger("perdure.engine")
+
+
+class Worker:
+    """Runs the given workflows of one store until it is stopped. `failure` gets an exception when it cannot go on in this process."""
+
+    def __init__(
+        self,
+        store: Store,
+        namespace: str,
+        workflows: Mapping[str, Workflow[..., Any]],
+        ports: Ports,
+        settings: Settings,
+        on_end: Callable[[str], None],
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.failure: asyncio.Future[None] = self.loop.create_future()
+        self.live: dict[str, LiveRun] = {}
+        self._store = store
+        self._workflows = workflows
+        self._names = tuple(workflows)
+        self._steps: dict[str, Step[..., object]] = {}
+        self._ports = ports
+        self._settings = settings
+        self._on_end = on_end
+        self._lease: Lease | None = None
+        self._python = python_minor()
+        self._is_stopping = False
+        self._to_load: deque[RunRow | str] = deque()
+        self._loading: set[str] = set()
+        self._replays = 0
+        self._idle: deque[LiveRun] = deque()
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._may_leave = asyncio.Event()
+        outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
+        self._committer = Committer(store, ports, settings, self._names, self._python, outcomes)
+        self._attempts = Attempts(namespace, ports, settings, self._committer.touch)
+        self._activation = Activation(
+            self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._linger
+        )
+        self._lookout = Lookout(store, self._names, ports, settings, claim=self.claim_soon, signalled=self.signalled, spawn=self._spawn)
+
+    @property
+    def incarnation(self) -> str:
+        return self._lease.incarnation if self._lease is not None else ""
+
+    @property
+    def checkpoints(self) -> int:
+        return self._committer.checkpoints
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        await self._be_born()
+        self._lookout.start()
+        self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._committer.want_owned), "perdure-sweep")
+
+    async def _be_born(self) -> None:
+        lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._fenced)
+        self._lease = lease
+        self._activation.incarnation = lease.incarnation
+        self._committer.begin(lease.incarnation, self._room)
+        self._committer.want_claims()
+
+    async def stop(self) -> None:
+        """Begin nothing more, let attempts under way end (bounded), hand over every run, leave."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        self._lookout.stop()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        await self._drain()
+        for run in list(self.live.values()):
+            self._hand_over(run)
+        await self._leave()
+
+    async def _drain(self) -> None:
+        """Wait for attempts under way, as long as `drain_seconds` and nobody hurries."""
+        self._attempts.drain(self._may_leave.set)
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._may_leave.wait()
+        except TimeoutError:
+            log.warning("%d attempts are still under way; they are given up and begin anew elsewhere", len(self._attempts.under_way))
+
+    def hurry(self) -> None:
+        """Do not wait for attempts under way any longer; they are given up, their runs are still handed over."""
+        self._may_leave.set()
+
+    async def _leave(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._committer.settle()
+                await self._store.retire(self.incarnation)
+        except (StoreError, TimeoutError) as error:
+            log.warning("the runs of this worker could not be handed over, others take them when its lease ends: %s", error)
+        finally:
+            self._drop_everything()
+            self._end_lease()
+            for task in list(self._tasks):
+                task.cancel()
+            self._attempts.close()
+
+    def _end_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.end()
+            self._lease = None
+
+    def _hand_over(self, run: LiveRun) -> None:
+        """Waiting runs are parked with their next wake-up, the others are due at once for whoever is there."""
+        self._attempts.give_up(run)
+        if run.is_loading:
+            run.is_loading = False
+            self._activation.release(run)
+            return
+        self._activation.park(run)
+        if run.ending is None:
+            self._activation.release(run)
+
+    # ── claiming and loading ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _room(self) -> int:
+        if self._is_stopping or not self._committer.is_available:
+            return 0
+        return self._settings.runs_in_memory - len(self.live) - len(self._loading)
+
+    def _is_crowded(self) -> bool:
+        return len(self.live) + len(self._loading) > self._settings.runs_in_memory // 2
+
+    def signalled(self, run_id: str) -> None:
+        """A signal for this run is in its inbox."""
+        run = self.live.get(run_id)
+        if run is not None and not run.is_loading:
+            run.reads_inbox = True
+            self._committer.touch(run)
+
+    def claim_now(self) -> None:
+        """A run was just handed to the store: claim it in the same transaction."""
+        if not self._is_stopping:
+            self._committer.want_claims()
+            self._committer.flush_now()
+
+    def claim_soon(self) -> None:
+        if not self._is_stopping:
+            self._committer.want_claims()
+
+    def _load_next(self) -> None:
+        room = self._settings.replays_at_once - self._replays
+        if room <= 0 or not self._to_load:
+            return
+        page = [self._to_load.popleft() for _ in range(min(room, len(self._to_load)))]
+        self._replays += len(page)
+        self._spawn(self._load([row if isinstance(row, str) else row.id for row in page]), "perdure-load")
+
+    async def _load(self, run_ids: list[str]) -> None:
+        incarnation = self.incarnation
+        loaded = await insist(lambda: self._store.load(run_ids), self._settings, "histories cannot be read")
+        self.loop.call_soon(self._loaded, run_ids, loaded, incarnation)
+
+    def _loaded(self, run_ids: list[str], loaded: Mapping[str, Loaded], incarnation: str) -> None:
+        for run_id in run_ids:
+            found = loaded.get(run_id)
+            is_wanted = run_id in self._loading and incarnation == self.incarnation
+            self._loading.discard(run_id)
+            if found is None or not is_wanted or found.row.owner != incarnation or run_id in self.live:
+                self._replayed()
+                continue
+            run = self._enliven(found.row)
+            if self._is_stopping:
+                self._hand_over(run)
+                self._replayed()
+            else:
+                self._activation.replay(run, found, self._replayed)
+
+    def _replayed(self) -> None:
+        self._replays -= 1
+        self._load_next()
+
+    def _enliven(self, row: RunRow) -> LiveRun:
+        execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
+        token = f"{self._ports.clock.now():020d}-{self.incarnation}"
+        run = self.live[row.id] = LiveRun(row, execution, token)
+        return run
+
+    # ── what commits bring ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _committed(self, batch: Checkpoint, done: Committed) -> None:
+        changes = {change.run_id: change for change in batch.changes}
+        for written in done.written:
+            run = self.live.get(written.run_id)
+            if run is not None:
+                self._written(run, changes[written.run_id].ending, written, batch)
+        for claimed in done.claimed:
+            self._claimed(claimed)
+        if batch.claims is not None and len(done.claimed) >= batch.claims.room:
+            self._committer.want_claims()
+        if done.owned is not None:
+            self._compare_owned(done.owned)
+        self._load_next()
+
+    def _written(self, run: LiveRun, ending: Park | Release | Quarantine | Finish | None, written: Written, batch: Checkpoint) -> None:
+        run.is_in_flight = False
+        change = next(change for change in batch.changes if change.run_id == run.id)
+        if ending is not None and (written.is_parked or not isinstance(ending, Park)):
+            self._drop(run, has_ended=isinstance(ending, Finish))
+            if isinstance(ending, Park) and ending.wake_at is not None:
+                self._lookout.wake_by(ending.wake_at)
+            return
+        if written.has_more:
+            run.reads_inbox = True
+        for intent in change.intents:
+            command = run.execution.open.get(intent.command)
+            if command is not None:
+                self._attempts.queue(run, command)
+        for failure in change.failures:
+            command = run.execution.open.get(failure.command)
+            if command is not None:
+                self._attempts.begin(run, command)
+        self._activation.apply(run, written.records)
+
+    def _claimed(self, claimed: Claimed) -> None:
+        row = claimed.row
+        if row.id in self.live or row.id in self._loading:
+            return
+        if claimed.started is not None:
+            self._activation.first(self._enliven(row), claimed.started)
+        else:
+            self._loading.add(row.id)
+            self._to_load.append(row)
+
+    def _compare_owned(self, owned: frozenset[str]) -> None:
+        """Adopt what the store says is mine and memory lacks: a claim whose reply was lost must not strand its runs."""
+        for run_id in owned - self.live.keys() - self._loading:
+            log.warning("run %s belongs to this worker but was not in memory; it is taken up", run_id)
+            self._loading.add(run_id)
+            self._to_load.append(run_id)
+        for run_id in self.live.keys() - owned:
+            log.warning("run %s does not belong to this worker any more; it is dropped", run_id)
+            self._drop(self.live[run_id])
+
+    def _refused(self, run_id: str, reason: str) -> None:
+        """The store does not take what this run has to write; its neighbours are not concerned."""
+        run = self.live.get(run_id)
+        if run is None:
+            return
+        run.is_in_flight = False
+        if run.refusals:
+            self._drop(run)
+            return
+        run.refusals += 1
+        self._activation.quarantine(run, CorruptedHistory(f"the store refuses what it has to record: {reason}"))
+
+    # ── letting go ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _drop(self, run: LiveRun, *, has_ended: bool = False) -> None:
+        self.live.pop(run.id, None)
+        run.let_go()
+        if has_ended:
+            self._on_end(run.id)
+        self._committer.wake()
+
+    def _drop_everything(self) -> None:
+        self._committer.forget()
+        for run in list(self.live.values()):
+            self._drop(run)
+        self._to_load.clear()
+        self._loading.clear()
+        self._idle.clear()
+
+    def _fenced(self, incarnation: str) -> None:
+        """Declared dead: nothing in memory may be recorded. Begin a new life."""
+        if incarnation != self.incarnation:
+            return
+        if self._is_stopping:
+            self._committer.forget()
+            return
+        log.warning("worker %s was declared dead; it drops its runs and begins anew", self.incarnation)
+        self._drop_everything()
+        self._end_lease()
+        self._spawn(self._begin_anew(), "perdure-rebirth")
+
+    async def _begin_anew(self) -> None:
+        if not self._is_stopping:
+            await insist(self._be_born, self._settings, "the worker cannot register")
+
+    def _failed(self, error: BaseException) -> None:
+        if not self.failure.done():
+            log.critical("this worker cannot go on in this process: %s", error)
+            self._drop_everything()
+            self.failure.set_exception(error)
+            self.failure.exception()  # seen: nobody may be waiting for it
+
+    # ── idle runs ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _linger(self, run: LiveRun) -> None:
+        self._idle.append(run)
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self._settings.linger_seconds, self._park_idle)
+
+    def _park_idle(self) -> None:
+        self._idle_timer = None
+        now = self._ports.clock.now()
+        while self._idle:
+            run = self._idle[0]
+            if run.is_mine and not run.is_busy and run.idle_until is not None and run.idle_until > now:
+                self._idle_timer = self.loop.call_later((run.idle_until - now) / SECOND, self._park_idle)
+                return
+            self._idle.popleft()
+            if run.idle_until is not None:
+                self._activation.park(run)
+
+    # ── background ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self.loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failed(task.exception() or RuntimeError("a background task failed"))

@@ -1,0 +1,27 @@
+"""Names made by whoever needs them, so that no store has to hand them out."""
+
+import os
+from typing import Protocol
+
+from perdure.clock import Instant
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Entropy(Protocol):
+    """Where random bytes come from: the operating system, or a seed in a simulation."""
+
+    def bytes(self, count: int) -> bytes: ...
+
+
+class OsEntropy:
+    """The operating system's random bytes; safe after a fork."""
+
+    def bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+
+def new_id(now: Instant, entropy: Entropy) -> str:
+    """26 characters that sort by the millisecond they were made in and cannot be guessed (48 bits of time, 80 random)."""
+    number = (now // 1000 & (1 << 48) - 1) << 80 | int.from_bytes(entropy.bytes(10))
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,60 @@
+"""The entries of a run's history."""
+
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from perdure.clock import Instant
+
+
+class RecordKind(StrEnum):
+    STARTED = "started"
+    STEP = "step"
+    STEP_FAILED = "step_failed"
+    TIMER = "timer"
+    SIGNAL = "signal"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """What a run has to record; its position and time are given when the batch is built."""
+
+    kind: RecordKind
+    name: str = ""
+    command: int | None = None
+    digest: bytes | None = None
+    input: bytes | None = None
+    output: bytes | None = None
+    error: bytes | None = None
+    attempt: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of payload, for the bound on a batch."""
+        return len(self.input or b"") + len(self.output or b"") + len(self.error or b"") + 64
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry of a history. `command` is the number of the step's command or of the timer (numbered apart)."""
+
+    position: int
+    at: Instant
+    kind: RecordKind
+    name: str = ""
+    command: int | None = None
+    digest: bytes | None = None
+    input: bytes | None = None
+    output: bytes | None = None
+    error: bytes | None = None
+    attempt: int = 0
+
+    def checksum(self) -> int:
+        """Over everything but the time's unit: a flipped bit anywhere in the row is seen when it is read."""
+        head = f"{self.position}|{self.at}|{self.kind}|{self.name}|{self.command}|{self.attempt}"
+        total = zlib.crc32(head.encode())
+        for part in (self.digest, self.input, self.output, self.error):
+            total = zlib.crc32(b"\0" if part is None else part, total)
+        return total

@@ -1,0 +1,118 @@
+"""A handle on one run, and what it shows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from perdure.clock import Duration, to_datetime
+from perdure.codec.failures import describe_failure
+from perdure.codec.values import decode
+from perdure.model.records import Record
+
+if TYPE_CHECKING:
+    from perdure.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One entry of a history, decoded. `error` has type, message and traceback; `attempt` is the try that gave the outcome."""
+
+    position: int
+    at: datetime
+    kind: str
+    name: str
+    input: Any
+    output: Any
+    error: dict[str, Any] | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """Where a run stands. `waiting_for`: dicts with `kind` and `text`, and the same as data (until, topics, step, at)."""
+
+    id: str
+    workflow: str
+    state: str
+    note: Any
+    waiting_for: list[dict[str, Any]]
+    error: dict[str, Any] | None
+    input: Any
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run as lists show it."""
+
+    id: str
+    workflow: str
+    status: str
+    created_at: datetime
+    ended_at: datetime | None
+    note: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some runs, newest first; pass `cursor` to get those that follow, None at the end."""
+
+    runs: list[RunSummary]
+    cursor: str | None
+
+
+class Run:
+    """A run by its id. Making one does no I/O; each method asks the store."""
+
+    def __init__(self, client: "Client", id: str) -> None:
+        self.id = id
+        self._client = client
+
+    async def result(self, timeout: Duration | None = None) -> Any:
+        """Wait for the end; the result, decoded by the workflow's return type where it is known.
+
+        Raises RunFailed (its __cause__ the original), RunCancelled, RunNotFound, TimeoutError. A timeout changes nothing: ask again.
+        """
+        return await self._client.wait_for_result(self.id, timeout)
+
+    async def status(self) -> RunStatus:
+        """Raises RunNotFound."""
+        return await self._client.status_of(self.id)
+
+    async def history(self) -> list[RunRecord]:
+        """Everything that is recorded, in order. Raises RunNotFound, CorruptedHistory."""
+        return await self._client.history_of(self.id)
+
+    async def signal(self, topic: str, payload: Any = None, *, key: str | None = None) -> None:
+        """Send a message to this run. When it returns, the message is on disk and will be received once.
+
+        A repeat with the same key succeeds and does nothing, whatever its payload, also after the end.
+        Raises RunNotFound, RunEnded, InboxFull.
+        """
+        await self._client.send_signal(self.id, topic, payload, key)
+
+    async def resume(self) -> None:
+        """Let a quarantined run go on, after the code was fixed. Raises RunNotFound, NotRetryable."""
+        await self._client.resume_run(self.id)
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}>"
+
+
+def shown(record: Record) -> RunRecord:
+    """A stored record, decoded for people."""
+    return RunRecord(
+        record.position,
+        to_datetime(record.at),
+        record.kind.value,
+        record.name,
+        _value(record.input),
+        _value(record.output),
+        None if record.error is None else describe_failure(record.error),
+        record.attempt,
+    )
+
+
+def _value(payload: bytes | None) -> Any:
+    return None if payload is None else decode(payload, Any, what="record")

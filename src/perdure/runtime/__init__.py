@@ -1,0 +1,1 @@
+"""Code + history -> commands. Deterministic; no I/O, no clock."""

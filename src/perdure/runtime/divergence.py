@@ -1,0 +1,49 @@
+"""Does what the code asks for match what the history holds? If not, the difference in words."""
+
+from collections.abc import Iterable, Mapping
+
+from perdure.errors import NonDeterminism
+from perdure.model.records import Record
+from perdure.runtime.commands import StepCommand
+
+
+def check_step(record: Record, command: StepCommand | None, issued: int, open_commands: Mapping[int, StepCommand]) -> None:
+    """Raises NonDeterminism unless the recorded step is the command's. Merely changed arguments stand as recorded."""
+    if command is None:
+        asked = f"the code has asked for {issued} steps so far" if issued <= (record.command or 0) else "that one has been answered before"
+        raise NonDeterminism(f"record {record.position} holds the outcome of step {record.name!r}, command {record.command}, but {asked}")
+    if command.name != record.name:
+        raise NonDeterminism(
+            f"command {record.command}: the history holds step {record.name!r} (record {record.position}), the code now asks for {command.name!r}"
+        )
+    if record.digest != command.digest:
+        together = [other for other in open_commands.values() if other.activation == command.activation and other is not command]
+        _check_order(record, command, together)
+
+
+def _check_order(record: Record, command: StepCommand, together: Iterable[StepCommand]) -> None:
+    for other in together:
+        if (
+            other.number != command.number
+            and other.activation == command.activation
+            and (other.name, other.digest) == (record.name, record.digest)
+        ):
+            raise NonDeterminism(
+                f"command {record.command}: the arguments recorded for step {record.name!r} (record {record.position}) are now those of command "
+                f"{other.number}; the code asks for the same steps in another order"
+            )
+
+
+def check_issued(stored: int, issued: int) -> None:
+    """What was issued but not recorded counts, too."""
+    if issued < stored:
+        raise NonDeterminism(
+            f"the run had asked for {stored} steps when it was last put down; the code now asks for {issued} with the same history"
+        )
+
+
+def check_attempt(command_number: int, name: str, command: StepCommand | None) -> None:
+    """A step that was under way when the run was put down must be asked for again."""
+    if command is None or command.name != name:
+        now = "nothing" if command is None else repr(command.name)
+        raise NonDeterminism(f"command {command_number}: step {name!r} was under way, the code now asks for {now}")

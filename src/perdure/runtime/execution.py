@@ -1,0 +1,279 @@
+"""One run in memory: its code, standing where its history has brought it. Records go in, commands come out."""
+
+import asyncio
+import zlib
+from contextvars import Context
+from datetime import datetime
+from random import Random
+from uuid import UUID
+
+from perdure.authoring.current import Info
+from perdure.authoring.step import Step, StepOptions
+from perdure.authoring.workflow import Workflow
+from perdure.clock import Instant, to_datetime
+from perdure.codec.failures import decode_failure, describe_failure
+from perdure.codec.values import digest, encode
+from perdure.errors import CorruptedHistory, DecodeError, NameTaken, NonDeterminism, NotAllowedInWorkflow, PerdureError, StepFailed
+from perdure.model.records import Record, RecordKind
+from perdure.runtime import guard
+from perdure.runtime.commands import Raised, Returned, StepCommand
+from perdure.runtime.divergence import check_step
+from perdure.runtime.loop import new_run_loop
+from perdure.runtime.mailbox import Mailbox
+
+
+class Execution:
+    """Apply records in the order recorded; after each, the code has run until it waits. Also the host its code talks to."""
+
+    def __init__(
+        self,
+        run_id: str,
+        workflow: Workflow[..., object],
+        payload: bytes,
+        seed: bytes,
+        payload_bytes_most: int,
+        steps: dict[str, Step[..., object]] | None = None,
+    ) -> None:
+        guard.install()
+        self.run_id = run_id
+        self.workflow = workflow
+        self.position = 0
+        self.issued = 0
+        self.open: dict[int, StepCommand] = {}
+        self.fresh: list[StepCommand] = []
+        self.abandoned: list[int] = []
+        self.note: bytes | None = None
+        self.outcome: Returned | Raised | None = None
+        self._steps = {} if steps is None else steps
+        self._payload = payload
+        self._payload_bytes_most = payload_bytes_most
+        self._random = Random(seed)
+        self._ids = Random(b"uuid4" + seed)
+        self._mailbox = Mailbox()
+        self._activation = 0
+        self._loop = new_run_loop(self, zlib.crc32(run_id.encode()))
+        self._main: asyncio.Task[object] | None = None
+
+    # ── driving ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def at(self) -> Instant:
+        return self._loop.now
+
+    @property
+    def is_replaying(self) -> bool:
+        return self._loop.is_replaying
+
+    def went_live(self) -> None:
+        """The whole history has been applied: from here on, what the code does happens for the first time."""
+        self._loop.is_replaying = False
+
+    def apply(self, record: Record) -> None:
+        """Take one committed record. Raises NonDeterminism when the code does not match it, CorruptedHistory when it makes no sense."""
+        if record.position != self.position + 1:
+            raise CorruptedHistory(f"run {self.run_id}: record {record.position} follows record {self.position}")
+        self.position = record.position
+        self._loop.now = max(self._loop.now, record.at)
+        if self.outcome is not None:
+            self._check_late(record)
+            return
+        self._activation += 1
+        match record.kind:
+            case RecordKind.STARTED:
+                self._begin(record.at)
+            case RecordKind.STEP | RecordKind.STEP_FAILED:
+                self._settle(record)
+            case RecordKind.TIMER:
+                self._fire(record)
+            case RecordKind.SIGNAL:
+                self._mailbox.deliver(record.position, record.name, record.output or b"null")
+            case RecordKind.COMPLETED | RecordKind.FAILED:
+                return
+        self._run()
+
+    def _begin(self, at: Instant) -> None:
+        self._loop.began = self._loop.now = at
+        self._main = self._loop.create_task(self._call(), name=self.workflow.name, context=Context())
+
+    async def _call(self) -> object:
+        args, kwargs = self.workflow.parameters.decode(self._payload)
+        return await self.workflow.function(*args, **kwargs)
+
+    def _check_late(self, record: Record) -> None:
+        """Recorded together with what ended the workflow: too late to be seen, but the code must have asked for it all the same."""
+        match record.kind:
+            case RecordKind.STEP | RecordKind.STEP_FAILED:
+                self._answered(record)
+            case RecordKind.TIMER:
+                self._check_timer(record)
+            case _:
+                return
+
+    def _answered(self, record: Record) -> StepCommand:
+        """The command whose outcome the record holds; it is open no more."""
+        number = -1 if record.command is None else record.command
+        command = self.open.get(number)
+        check_step(record, command, self.issued, self.open)
+        assert command is not None
+        del self.open[number]
+        return command
+
+    def _settle(self, record: Record) -> None:
+        command = self._answered(record)
+        if command.future.done():
+            return
+        if record.kind is RecordKind.STEP_FAILED:
+            command.future.set_exception(_raisable(record.error or b"{}"))
+            return
+        try:
+            command.future.set_result(command.step.returns.decode(record.output or b"null"))
+        except DecodeError as error:
+            raise NonDeterminism(
+                f"record {record.position}: the recorded result of step {record.name!r} does not fit its type any more: {error}"
+            ) from error
+
+    def _fire(self, record: Record) -> None:
+        self._loop.fire(self._check_timer(record))
+
+    def _check_timer(self, record: Record) -> int:
+        number = -1 if record.command is None else record.command
+        if number >= self._loop.timers_set:
+            raise NonDeterminism(
+                f"record {record.position}: timer {number} fired, but the code has set {self._loop.timers_set} timers so far"
+            )
+        return number
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_idle()
+        except (SystemExit, KeyboardInterrupt, NotAllowedInWorkflow) as error:
+            self._end(Raised(error))
+            return
+        if self._main is not None and self._main.done():
+            self._end(self._result_of(self._main))
+
+    def _result_of(self, main: asyncio.Task[object]) -> Returned | Raised:
+        if main.cancelled():
+            return Raised(asyncio.CancelledError("the workflow cancelled itself"))
+        error = main.exception()
+        if error is not None:
+            return Raised(error)
+        try:
+            return Returned(self.workflow.returns.encode(main.result(), limit=self._payload_bytes_most))
+        except PerdureError as refused:
+            return Raised(refused)
+
+    def _end(self, outcome: Returned | Raised) -> None:
+        if self.outcome is None:
+            self.outcome = outcome
+            self.fresh.clear()
+            self.abandoned.extend(self.open)
+            self.close()
+
+    def close(self) -> None:
+        """Drop the run on purpose: its coroutines are closed here and now, and every command they still give is refused."""
+        self._loop.close()
+
+    # ── what the engine asks ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def take_fresh(self) -> list[StepCommand]:
+        """Commands issued since the last call that nobody has cancelled since."""
+        fresh, self.fresh = self.fresh, []
+        return [command for command in fresh if not command.is_cancelled]
+
+    def take_abandoned(self) -> list[int]:
+        """Numbers of commands that were cancelled since the last call: their attempts need not go on."""
+        abandoned, self.abandoned = self.abandoned, []
+        return abandoned
+
+    def wanted(self) -> list[StepCommand]:
+        """Commands that have no outcome yet and are still waited for."""
+        return [command for command in self.open.values() if not command.is_cancelled]
+
+    def due(self, now: Instant) -> list[tuple[Instant, int]]:
+        return self._loop.due(now)
+
+    def next_deadline(self) -> Instant | None:
+        return self._loop.next_deadline()
+
+    def waited_topics(self) -> list[tuple[str, ...]]:
+        return self._mailbox.waited_topics()
+
+    # ── what workflow code asks (the Host protocol) ──────────────────────────────────────────────────────────────────
+
+    async def call_step(self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+        self._refuse_when_closing()
+        self._check_name(step)
+        payload = step.parameters.encode(args, kwargs, limit=self._payload_bytes_most)
+        future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
+        command = StepCommand(self.issued, step, options, payload, digest(payload), self._activation, future)
+        self.open[command.number] = command
+        self.issued += 1
+        self.fresh.append(command)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if command.number in self.open:
+                command.is_cancelled = True
+                self.abandoned.append(command.number)
+            raise
+
+    async def receive(self, topics: tuple[str, ...]) -> tuple[str, bytes]:
+        if self._loop.refuse_when_closing():
+            await self._loop.create_future()
+        found = self._mailbox.take(topics)
+        if found is not None:
+            return found
+        receiver = self._mailbox.wait(topics, self._loop.create_future())
+        was_received = False
+        try:
+            topic, payload = await receiver.future
+            was_received = True
+            return topic, payload
+        finally:
+            self._mailbox.leave(receiver, was_received)
+
+    def now(self) -> datetime:
+        return to_datetime(self._loop.now)
+
+    def instant(self) -> Instant:
+        return self._loop.now
+
+    def uuid4(self) -> UUID:
+        return UUID(int=self._ids.getrandbits(128), version=4)
+
+    def random(self) -> Random:
+        return self._random
+
+    def info(self) -> Info:
+        return Info(self.run_id, self.workflow.name)
+
+    def set_status(self, note: object) -> None:
+        if self._loop.refuse_when_closing():
+            return
+        self.note = encode(note, object, what="status note", limit=self._payload_bytes_most)
+
+    def refuse_child(self, name: str) -> None:
+        self._loop.refuse_when_closing()
+        raise NotAllowedInWorkflow(
+            f"workflow {name!r} was called inside a workflow; child workflows do not exist yet: call the code in a step or a plain function"
+        )
+
+    def _check_name(self, step: Step[..., object]) -> None:
+        """Two steps of one name cannot be told apart in a history. The same function defined anew is the same step."""
+        known = self._steps.setdefault(step.name, step)
+        if known is not step and _place_of(known) != _place_of(step):
+            raise NameTaken(f"two steps are named {step.name!r}: {_place_of(known)} and {_place_of(step)}; give one a name: @step(name=…)")
+
+    def __str__(self) -> str:
+        return self.run_id
+
+
+def _raisable(failure: bytes) -> Exception:
+    error = decode_failure(failure)
+    # No future takes a StopIteration: it would end the coroutine that awaits it.
+    return StepFailed(**describe_failure(failure)) if isinstance(error, StopIteration) else error
+
+
+def _place_of(step: Step[..., object]) -> str:
+    return f"{step.function.__module__}.{step.function.__qualname__}"

@@ -1,0 +1,85 @@
+"""Refuses blocking calls, I/O and threads in workflow code, through the interpreter's audit events."""
+
+import asyncio
+import logging
+import sys
+from types import FrameType
+
+from perdure.errors import NotAllowedInWorkflow
+from perdure.runtime.places import line_of
+
+REFUSED = {
+    "open": "opens a file",
+    "os.system": "runs a command",
+    "os.exec": "runs a command",
+    "os.fork": "forks",
+    "os.posix_spawn": "starts a process",
+    "subprocess.Popen": "starts a process",
+    "socket.connect": "opens a connection",
+    "socket.bind": "opens a socket",
+    "socket.sendto": "sends on a socket",
+    "socket.getaddrinfo": "looks up a host",
+    "socket.gethostbyname": "looks up a host",
+    "sqlite3.connect": "opens a database",
+    "time.sleep": "blocks the worker",
+    "_thread.start_new_thread": "starts a thread",
+    "_thread.start_joinable_thread": "starts a thread",
+}
+"""Audit event -> what the line does, in words."""
+
+_ON_BEHALF_OF = frozenset(
+    {
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "linecache",
+        "logging",
+        "logging.handlers",
+        "traceback",
+        "zoneinfo._common",
+        "warnings",
+    }
+)
+"""Modules whose file access replays harmlessly: imports, tracebacks, log handlers, time zones."""
+
+_installed = False
+
+
+def install() -> None:
+    """Once per process: audit hooks cannot be removed, and outside runs this one does nothing."""
+    global _installed
+    if not _installed:
+        _installed = True
+        sys.addaudithook(_watch)
+        _silence_replays()
+
+
+def _watch(event: str, _arguments: tuple[object, ...]) -> None:
+    does = REFUSED.get(event)
+    if does is None or getattr(asyncio._get_running_loop(), "host", None) is None:
+        return
+    frame: FrameType = sys._getframe(1)
+    if not _is_on_behalf(frame):
+        raise NotAllowedInWorkflow(
+            f"{line_of(frame)}: this {does} inside workflow code, which would happen again on every replay; move this into a step"
+        )
+
+
+def _is_on_behalf(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_name != "run_until_idle":
+        if frame.f_globals.get("__name__") in _ON_BEHALF_OF:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _silence_replays() -> None:
+    """What a workflow logs while it replays was logged before: such records get a level below every handler's."""
+    previous = logging.getLogRecordFactory()
+
+    def make(*args: object, **kwargs: object) -> logging.LogRecord:
+        record: logging.LogRecord = previous(*args, **kwargs)
+        if getattr(asyncio._get_running_loop(), "is_replaying", False):
+            record.levelno = -1
+        return record
+
+    logging.setLogRecordFactory(make)

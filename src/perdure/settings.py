@@ -1,0 +1,45 @@
+"""Every limit and interval, named, with its unit and why it is what it is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused, and above which size."""
+
+    payload_bytes: int = 1024 * 1024
+    history_records: int = 50_000  # a run that reaches it is quarantined, never destroyed
+    history_records_warned: int = 10_000
+    inbox_signals: int = 10_000  # undelivered signals of one run
+    id_characters: int = 200
+    error_message_characters: int = 10_000
+    error_traceback_characters: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an engine behaves. Defaults are for one worker on a small machine."""
+
+    limits: Limits = Limits()
+    lease_seconds: float = 10.0
+    renew_seconds: float = 3.0  # three tries within a lease
+    sweep_seconds: float = 2.0
+    poll_seconds: float = 1.0  # how late due work is found when every hint is lost
+    batch_rows: int = 1000
+    batch_bytes: int = 4 * 1024 * 1024
+    claim_page: int = 200
+    inbox_page: int = 500  # signals of one run read in one checkpoint
+    runs_in_memory: int = 2000
+    replays_at_once: int = 50
+    replay_slice_seconds: float = 0.002  # how long a replay may hold the event loop
+    attempts_at_once: int = 1000
+    threads: int = 32
+    linger_seconds: float = 0.2  # how long an idle run stays in memory before it is parked
+    park_wait_seconds: float = 2.0  # a wait that ends sooner is waited for in memory
+    store_retry_seconds_first: float = 0.05
+    store_retry_seconds_most: float = 2.0
+    drain_seconds: float = 10.0  # how long a clean stop waits for attempts under way
+    lone_deaths_most: int = 3  # deaths of a process with this run alone before it is quarantined
+
+
+DEFAULTS = Settings()

@@ -1,0 +1,21 @@
+"""From an address to the store behind it."""
+
+from perdure.clock import Clock, HostClock
+from perdure.errors import StoreError
+from perdure.store.protocol import Store
+from perdure.store.sqlite.store import SqliteStore
+
+FORMS = "sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
+
+
+def open_store(url: str, *, namespace: str = "default", clock: Clock | None = None) -> Store:
+    """The store at this address, to be opened with `await store.open(create=…, migrate=…)`. Raises StoreError for another form."""
+    scheme, separator, rest = url.partition("://")
+    if scheme in {"postgresql", "postgres"}:
+        raise StoreError(f"PostgreSQL is not in this release; use {FORMS}")
+    if not separator or scheme != "sqlite":
+        raise StoreError(f"{url!r} is not the address of a store; use {FORMS}")
+    path = rest.removeprefix("/")
+    if not rest.startswith("/") or not path or "?" in path or "\0" in path:
+        raise StoreError(f"{url!r} names no file; use {FORMS} (no options after a question mark)")
+    return SqliteStore(path, namespace=namespace, clock=clock or HostClock())

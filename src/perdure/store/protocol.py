@@ -1,0 +1,296 @@
+"""What the engine and the client ask of a store. Few methods, full promises; one contract suite runs against each store.
+
+A method that returns has made durable what it wrote. One that raises `StoreUnavailable` has written nothing. One that
+raises `UnknownOutcome` may have: ask `checkpoint_of` (checkpoints), or repeat the call (all others are idempotent).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from perdure.clock import Instant, Microseconds
+from perdure.errors import StoreError
+from perdure.model.records import NewRecord, Record
+from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
+from perdure.model.states import RunState
+
+
+class UnknownOutcome(StoreError):
+    """COMMIT failed: the transaction may or may not be on disk."""
+
+    code = "unknown_outcome"
+
+
+class FenceLost(StoreError):
+    """This incarnation has been declared dead: it may commit nothing any more."""
+
+    code = "fence_lost"
+
+
+class BadItem(StoreError):
+    """One run's change is refused by the database; the rest of the batch can be committed without it. Nothing was written."""
+
+    code = "bad_item"
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(f"run {run_id}: {reason}")
+        self.run_id = run_id
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class DueTimer:
+    deadline: Instant
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """Written over what the attempts table holds for this command."""
+
+    command: int
+    name: str
+    digest: bytes
+    failures: int
+    began_at: Instant
+    next_at: Instant
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An at_most_once step is about to run."""
+
+    command: int
+    name: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Give the run up until `wake_at` (None: until a signal). Holds only if this change records nothing and the inbox is empty."""
+
+    wake_at: Instant | None
+    waiting_for: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the run up at once, for another worker (or this one, later) to claim."""
+
+    wake_at: Instant | None = None  # None: now
+    needs_python: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The last record of the run. Its inbox and attempts go with it."""
+
+    state: RunState
+    record: NewRecord
+
+
+@dataclass(slots=True)
+class Change:
+    """All that one owned run has to write in one checkpoint.
+
+    Order of the records written: `records` as given; then, if `reads_inbox`, undelivered signals and those of `due` whose deadline is
+    not after this checkpoint's time, merged by arrival and deadline (at a tie the signal first); then `ending`'s. A timer is never recorded
+    before the inbox has been read up to its deadline: where the page of signals is full, timers later than its last signal wait.
+    """
+
+    run_id: str
+    generation: int
+    position: int  # of its last record
+    at: Instant  # of its last record: no new one is earlier
+    records: list[NewRecord] = field(default_factory=list)
+    due: tuple[DueTimer, ...] = ()
+    reads_inbox: bool = False
+    settled: list[int] = field(default_factory=list)  # commands whose rows in attempts are over
+    failures: list[AttemptFailed] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
+    issued: int | None = None
+    note: bytes | None = None  # None: unchanged
+    ending: Park | Release | Quarantine | Finish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """How many runs, of which workflows, may become mine: due ones, and those whose owner is dead or unknown."""
+
+    room: int
+    workflows: tuple[str, ...]
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One transaction of one worker. `number` is one more than that of the last checkpoint known to be committed."""
+
+    incarnation: str
+    number: int
+    lease: Microseconds
+    changes: Sequence[Change] = ()
+    claims: Claims | None = None
+    lists_owned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one `Change`."""
+
+    run_id: str
+    records: Sequence[Record]
+    has_more: bool = False  # undelivered signals are left, or due timers were held back for them
+    is_parked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that is mine now. `started` is its first record where this claim wrote it; otherwise load its history."""
+
+    row: RunRow
+    started: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    at: Instant
+    written: Sequence[Written]
+    claimed: Sequence[Claimed]
+    owned: frozenset[str] | None = None  # after this checkpoint, where asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that a replay needs. `damage` says which record is damaged, None where every checksum holds."""
+
+    row: RunRow
+    records: Sequence[Record]
+    attempts: Sequence[AttemptRow]
+    damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    row: RunRow
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run as lists show it, without payloads."""
+
+    id: str
+    workflow: str
+    state: RunState
+    created_at: Instant
+    ended_at: Instant | None
+    note: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    version: int  # of the store
+    newest: int  # known to this perdure
+    pending: tuple[str, ...]  # names of migrations not applied yet
+
+
+class Store(Protocol):
+    """A namespace of one database."""
+
+    async def open(self, *, create: bool, migrate: bool) -> None:
+        """Raises StoreNotFound, NotAStore, StoreIsReadOnly, SchemaTooNew, SchemaTooOld, UnsafeFileSystem."""
+
+    async def close(self) -> None:
+        """Idempotent; waits for what was asked before."""
+
+    async def schema(self) -> SchemaStatus: ...
+
+    @property
+    def locks_folder(self) -> str | None:
+        """Where workers of this host keep their lock files; None where one process is all there is (memory)."""
+
+    # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def register(self, worker: WorkerRow, lease: Microseconds) -> None:
+        """A live row with checkpoint 0 that expires a lease from now."""
+
+    async def checkpoint(self, batch: Checkpoint) -> Committed:
+        """All of the batch, or nothing. Begins by moving the worker's row from number - 1 to number and renewing its lease.
+
+        Raises FenceLost when the incarnation is not live, BadItem when one change cannot be written, UnknownOutcome, StoreUnavailable.
+        """
+
+    async def checkpoint_of(self, incarnation: str) -> int | None:
+        """The number of the last committed checkpoint; None when the incarnation is not live. Waits for a commit still under way."""
+
+    def renew(self, incarnation: str, lease: Microseconds) -> bool:
+        """Blocking, from any thread, on a connection of its own: move `expires_at`. False when the incarnation is not live."""
+
+    async def workers(self) -> Sequence[WorkerRow]: ...
+
+    async def declare_dead(self, incarnation: str, seen_expires_at: Microseconds) -> bool:
+        """One compare-and-set: False when it has renewed since it was seen, or is dead already."""
+
+    async def retire(self, incarnation: str) -> None:
+        """Clean end of a worker: its row is dead at once, whatever it still owned is claimable."""
+
+    async def bury(self) -> Sequence[str]:
+        """Delete rows of dead workers that own nothing; returns their lock files."""
+
+    # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
+        """The earliest moment at which a run of these workflows that nobody owns is due."""
+
+    async def undelivered(self, limit: int) -> Sequence[str]:
+        """Ids of runs that have signals in their inbox."""
+
+    async def wake_missed(self) -> int:
+        """Make due every waiting, unowned run that has undelivered signals; how many there were."""
+
+    async def has_claimable(self, workflows: Sequence[str]) -> bool:
+        """Whether a run of these workflows is due now or belongs to a dead or unknown owner."""
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back on the event loop soon after another connection wrote something. Returns the way to stop it.
+
+        A hint: it may come late, twice or never.
+        """
+
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def load(self, run_ids: Sequence[str]) -> Mapping[str, Loaded]:
+        """Missing runs are left out; a damaged record is reported with its run, never raised."""
+
+    async def start(self, run: NewRun) -> Started:
+        """Insert, or return what stands under this id; never raises for a taken id."""
+
+    async def send(self, signal: NewSignal, limit: int) -> None:
+        """Store it once per key and, in the same transaction, make the run due if it is waiting and unowned.
+
+        A key that was taken succeeds silently, also after the end. Raises RunNotFound, RunEnded, InboxFull.
+        """
+
+    async def run(self, run_id: str) -> RunRow | None: ...
+
+    async def last_record(self, run_id: str) -> Record | None: ...
+
+    async def history(self, run_id: str) -> Sequence[Record]:
+        """Of all generations. Raises CorruptedHistory."""
+
+    async def attempts(self, run_id: str) -> Sequence[AttemptRow]: ...
+
+    async def runs(
+        self, *, workflow: str | None = None, state: RunState | None = None, limit: int = 100, before: tuple[Instant, str] | None = None
+    ) -> Sequence[Summary]:
+        """Newest first by (created_at, id), those before the given place."""
+
+    async def resume(self, run_id: str) -> RunRow | None:
+        """A quarantined run becomes waiting and due. Returns the row as it was before; None when there is no such run."""

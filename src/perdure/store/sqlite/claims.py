@@ -1,0 +1,87 @@
+"""Which runs become mine: due ones, and those whose owner is dead or unknown."""
+
+from collections.abc import Iterator, Sequence
+
+import apsw
+
+from perdure.clock import Instant
+from perdure.model.records import Record, RecordKind
+from perdure.model.states import RunState
+from perdure.store.protocol import Checkpoint, Claimed, Claims
+from perdure.store.sqlite.changes import history_row
+from perdure.store.sqlite.queries import named_queries
+from perdure.store.sqlite.rows import run_row
+from perdure.store.sqlite.statements import Row, change_each, fetch
+
+SQL = named_queries("claims")
+INSERT_RECORD = named_queries("checkpoints")["insert_record"]
+
+STATE_BEFORE, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
+
+
+def claim(db: apsw.Connection, namespace: str, now: Instant, batch: Checkpoint, wanted: Claims, page: int) -> Sequence[Claimed]:
+    """At most a page. Each checkpoint begins with another workflow, and with orphans or with due runs by turns, so that nothing starves."""
+    room = min(wanted.room, page)
+    found: list[Row] = []
+    if room > 0 and wanted.workflows:
+        values = {"namespace": namespace, "incarnation": batch.incarnation, "python": wanted.python, "now": now}
+        for statement, more in searches(db, namespace, batch.number, wanted):
+            found += fetch(db, statement, {**values, **more, "room": room - len(found)})
+            if len(found) >= room:
+                break
+    return take(db, namespace, now, batch.incarnation, wanted.python, found)
+
+
+def searches(db: apsw.Connection, namespace: str, turn: int, wanted: Claims) -> Iterator[tuple[str, dict[str, str]]]:
+    """Statements, each with what it needs besides."""
+    owners = dead_owners(db, namespace)
+    first = turn % len(wanted.workflows)
+    for workflow in wanted.workflows[first:] + wanted.workflows[:first]:
+        due = [(SQL["due"], {"workflow": workflow, "only_python": python}) for python in ("", wanted.python)]
+        orphaned = [(SQL["orphaned"], {"workflow": workflow, "owner": owner}) for owner in owners]
+        yield from (*orphaned, *due) if turn // len(wanted.workflows) % 2 else (*due, *orphaned)
+
+
+def dead_owners(db: apsw.Connection, namespace: str) -> Sequence[str]:
+    return [owner for (owner,) in fetch(db, SQL["dead_owners"], (namespace,))]
+
+
+def take(db: apsw.Connection, namespace: str, now: Instant, incarnation: str, python: str, found: Sequence[Row]) -> Sequence[Claimed]:
+    change_each(db, SQL["claim"], [(namespace, row[0], row[OWNER_BEFORE], incarnation, python) for row in found])
+    claimed = [Claimed(run_row(row), started(row, now) if row[STATE_BEFORE] == RunState.PENDING else None) for row in found]
+    records = [history_row(namespace, one.row.id, one.row.generation, one.started) for one in claimed if one.started is not None]
+    change_each(db, INSERT_RECORD, records)
+    return claimed
+
+
+def started(row: Row, now: Instant) -> Record:
+    """The time of a run begins when it is claimed first, not when it was asked for."""
+    run = run_row(row)
+    return Record(1, max(now, run.created_at), RecordKind.STARTED, run.workflow)
+
+
+def owned(db: apsw.Connection, namespace: str, incarnation: str) -> frozenset[str]:
+    return frozenset(run_id for (run_id,) in fetch(db, SQL["owned"], (namespace, incarnation)))
+
+
+# ── what is there to claim ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def next_due(db: apsw.Connection, namespace: str, workflows: Sequence[str], python: str) -> Instant | None:
+    moments = [
+        moment
+        for workflow in workflows
+        for only_python in ("", python)
+        for (moment,) in fetch(db, SQL["next_due"], (namespace, workflow, only_python))
+        if moment is not None
+    ]
+    return min(moments, default=None)
+
+
+def has_claimable(db: apsw.Connection, namespace: str, now: Instant, workflows: Sequence[str], python: str) -> bool:
+    moment = next_due(db, namespace, workflows, python)
+    if moment is not None and moment <= now:
+        return True
+    return any(
+        fetch(db, SQL["has_orphan"], (namespace, owner, workflow, python)) for owner in dead_owners(db, namespace) for workflow in workflows
+    )

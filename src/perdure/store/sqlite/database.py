@@ -1,0 +1,158 @@
+"""One SQLite database: where it is, how it is opened, and whether it is still the same file."""
+
+import os
+import threading
+from dataclasses import dataclass, field
+
+import apsw
+
+from perdure.errors import NotAStore, StoreError, StoreFailed, StoreIsReadOnly, StoreNotFound, UnsafeFileSystem
+from perdure.store.sqlite.failures import meaning_of
+from perdure.store.sqlite.filesystems import refuse_network_file_system
+from perdure.store.sqlite.statements import fetch
+
+MEMORY = ":memory:"
+APPLICATION_ID = 1885631858
+OLDEST_SQLITE = (3, 51, 3)  # those before can corrupt a WAL file that two connections use
+BUSY_MILLISECONDS = 5000
+RENEWAL_BUSY_MILLISECONDS = 1500  # below the interval of renewals: a late answer is of no use
+WRITER_CACHE_KIBIBYTES = 8192
+MODE_TRIES = 500
+MODE_PAUSE_SECONDS = 0.01
+WAL_BYTES_KEPT = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Database:
+    """`path` is as the user gave it; relative ones are fixed when the object is made."""
+
+    path: str
+    _may_create: bool = field(default=False, init=False)
+    _identity: tuple[int, int] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.path != MEMORY:
+            self.path = os.path.abspath(self.path)
+
+    @property
+    def is_memory(self) -> bool:
+        return self.path == MEMORY
+
+    # ── before it is opened ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def examine(self, create: bool) -> None:
+        """Never opens the file itself: closing it would drop the locks that SQLite holds on it in this process.
+
+        Raises StoreNotFound, StoreIsReadOnly, UnsafeFileSystem, StoreError.
+        """
+        if tuple(map(int, apsw.sqlite_lib_version().split("."))) < OLDEST_SQLITE:
+            raise StoreError(f"SQLite {apsw.sqlite_lib_version()} can corrupt a store; install apsw 3.51.3 or newer")
+        self._may_create = create
+        if self.is_memory:
+            return
+        folder = os.path.dirname(self.path)
+        if not os.path.isdir(folder):
+            raise StoreNotFound(f"there is no folder {folder}; create it, or correct the address")
+        if os.path.isdir(self.path):
+            raise StoreNotFound(f"{self.path} is a folder, not a file")
+        refuse_network_file_system(self.path)
+        if not create and not (os.path.exists(self.path) and os.stat(self.path).st_size):
+            raise StoreNotFound(f"there is no store at {self.path}; start an Engine there, or run `perdure db migrate`, to create it")
+        for path in (folder, self.path):
+            if os.path.exists(path) and not os.access(path, os.W_OK):
+                raise StoreIsReadOnly(f"{path} cannot be written by this process; a store needs its file and its folder")
+
+    # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def connect_writer(self) -> apsw.Connection:
+        """The connection that writes and, alone in the process, checkpoints. Raises NotAStore and what `examine` raises."""
+        try:
+            return self._connect_writer()
+        except apsw.NotADBError as error:
+            raise NotAStore(f"{self.path} is not an SQLite database; choose another file") from error
+        except apsw.Error as error:
+            raise meaning_of(error, self.path) from error
+
+    def _connect_writer(self) -> apsw.Connection:
+        db = self._open(BUSY_MILLISECONDS)
+        if self.is_memory:
+            return db
+        if db.readonly("main"):
+            raise StoreIsReadOnly(f"{self.path} cannot be written by this process")
+        refuse_foreign_database(db, self.path)
+        switch_to_wal(db, self.path)
+        db.pragma("synchronous", "full")
+        db.pragma("wal_autocheckpoint", 0)  # the writer checkpoints itself, after it has answered, and sees what goes wrong
+        db.pragma("journal_size_limit", WAL_BYTES_KEPT)
+        db.pragma("cache_size", -WRITER_CACHE_KIBIBYTES)
+        self.remember_file()
+        return db
+
+    def connect_reader(self) -> apsw.Connection:
+        db = self._open(BUSY_MILLISECONDS)
+        db.pragma("wal_autocheckpoint", 0)
+        db.pragma("query_only", 1)
+        return db
+
+    def connect_renewer(self) -> apsw.Connection:
+        """Syncs nothing: a lease need not outlive a power cut, and must not wait for a slow disk."""
+        db = self._open(RENEWAL_BUSY_MILLISECONDS)
+        db.pragma("wal_autocheckpoint", 0)
+        db.pragma("synchronous", "normal")
+        return db
+
+    def _open(self, busy_milliseconds: int) -> apsw.Connection:
+        flags = apsw.SQLITE_OPEN_READWRITE
+        if self.is_memory or (self._may_create and self._identity is None):
+            flags |= apsw.SQLITE_OPEN_CREATE  # only the first time: a file that was deleted since is not made anew
+        db = apsw.Connection(self.path, flags=flags)
+        db.set_busy_timeout(busy_milliseconds)
+        db.pragma("mmap_size", 0)
+        db.pragma("foreign_keys", 1)
+        return db
+
+    # ── while it is open ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def remember_file(self) -> None:
+        if self._identity is None:
+            status = os.stat(self.path)
+            self._identity = (status.st_dev, status.st_ino)
+
+    def check_file(self) -> None:
+        """Raises StoreNotFound or StoreFailed where the path no longer leads to the file that is open."""
+        if self._identity is None:
+            return
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise StoreNotFound(f"{self.path} is gone or out of reach ({error.strerror}); nothing is written") from error
+        if (status.st_dev, status.st_ino) != self._identity:
+            raise StoreFailed(f"{self.path} has been replaced by another file while it was in use; restart the process")
+
+
+def refuse_foreign_database(db: apsw.Connection, path: str) -> None:
+    """A database is a store by its application id; an empty one may become one."""
+    if db.pragma("application_id") == APPLICATION_ID:
+        return
+    tables = [name for (name,) in fetch(db, "select name from sqlite_schema limit 3")]
+    if tables:
+        raise NotAStore(f"{path} is a database of something else (it has {', '.join(tables)}); choose another file")
+
+
+def switch_to_wal(db: apsw.Connection, path: str) -> None:
+    """SQLite does not wait for locks when it changes the mode, so two processes that open a new file at once are told that it is busy."""
+    for _ in range(MODE_TRIES - 1):
+        try:
+            mode = db.pragma("journal_mode", "wal")
+            break
+        except apsw.BusyError:
+            threading.Event().wait(MODE_PAUSE_SECONDS)  # tried again, and at last without a net
+    else:
+        mode = db.pragma("journal_mode", "wal")
+    if mode != "wal":
+        raise UnsafeFileSystem(f"{path} is on a file system without the shared memory of SQLite's WAL (its mode stays {mode})")
+
+
+def checkpoint_wal(db: apsw.Connection) -> None:
+    """Copy what is committed from the WAL into the database as far as readers allow."""
+    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

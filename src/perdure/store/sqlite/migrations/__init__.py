@@ -1,0 +1,1 @@
+"""The numbered migrations of the SQLite store: never edited once released."""

@@ -1,0 +1,21 @@
+"""Reads the named queries: `-- name: …`, a line that says what it guarantees, the statement."""
+
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def named_queries(subject: str) -> dict[str, str]:
+    """The statements of `subject.sql` by name. Raises ValueError where one has no name, no guarantee or no statement."""
+    text = files(__name__).joinpath(f"{subject}.sql").read_text(encoding="utf-8")
+    head, *parts = text.split("-- name: ")
+    if head.strip():
+        raise ValueError(f"{subject}.sql begins with something that has no name")
+    queries: dict[str, str] = {}
+    for part in parts:
+        name, guarantee, statement = (*part.split("\n", 2), "", "")[:3]
+        name = name.strip()
+        if name in queries or not guarantee.startswith("-- ") or not statement.strip():
+            raise ValueError(f"{subject}.sql: {name!r} needs a name of its own, a line that says what it guarantees, and a statement")
+        queries[name] = statement.strip().removesuffix(";")
+    return queries

@@ -1,0 +1,63 @@
+-- name: insert_record
+-- Appends; a position that is taken is an error, never overwritten.
+insert into history
+    (namespace, run_id, generation, position, at, kind, name, command, digest, input, output, error, attempt, checksum)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14);
+
+-- name: finish
+-- One row if the run is mine: it ends and belongs to nobody.
+update runs set state = ?4, ended_at = ?5, owner = null, wake_at = null, waiting_for = null,
+    issued = coalesce(?6, issued), note = coalesce(?7, note)
+where namespace = ?1 and id = ?2 and owner = ?3;
+
+-- name: give_up
+-- One row if the run is mine: it waits, belongs to nobody, and may be claimed from ?4 on (null: when something happens), if ?6 by its own Python only.
+update runs set state = 'waiting', owner = null, wake_at = ?4, waiting_for = ?5, only_python = iif(?6, python, only_python),
+    issued = coalesce(?7, issued), note = coalesce(?8, note)
+where namespace = ?1 and id = ?2 and owner = ?3;
+
+-- name: quarantine
+-- One row if the run is mine: it belongs to nobody and is claimed by nobody until it is resumed.
+update runs set state = 'quarantined', owner = null, wake_at = null, waiting_for = null, error = ?4,
+    issued = coalesce(?5, issued), note = coalesce(?6, note)
+where namespace = ?1 and id = ?2 and owner = ?3;
+
+-- name: note
+-- One row if the run is mine: what is given is kept with it.
+update runs set issued = coalesce(?4, issued), note = coalesce(?5, note)
+where namespace = ?1 and id = ?2 and owner = ?3;
+
+-- name: fail_attempt
+-- Says how often this command has failed and when it is tried again, whatever stood there.
+insert or replace into attempts (namespace, run_id, command, name, digest, failures, began_at, next_at, error, intent)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, null);
+
+-- name: intend
+-- Says who is about to run this command; failures counted before stay.
+insert into attempts (namespace, run_id, command, name, digest, failures, began_at, next_at, error, intent)
+values (?1, ?2, ?3, ?4, ?5, 0, ?6, null, null, ?7)
+on conflict do update set intent = excluded.intent, next_at = null;
+
+-- name: settle
+-- The command is over: nothing is known of its attempts any more.
+delete from attempts where namespace = ?1 and run_id = ?2 and command = ?3;
+
+-- name: forget_attempts
+-- None of an ended run's attempts is left.
+delete from attempts where namespace = ?1 and run_id = ?2;
+
+-- name: signals
+-- The oldest undelivered signals of a run, in order of arrival.
+select number, arrived_at, topic, payload from inbox where namespace = ?1 and run_id = ?2 order by number limit ?3;
+
+-- name: take_signals
+-- Those that were read into the history are delivered.
+delete from inbox where namespace = ?1 and run_id = ?2 and number <= ?3;
+
+-- name: empty_inbox
+-- None of an ended run's signals is left.
+delete from inbox where namespace = ?1 and run_id = ?2;
+
+-- name: has_signals
+-- One row if an undelivered signal waits for the run.
+select 1 from inbox where namespace = ?1 and run_id = ?2 limit 1;

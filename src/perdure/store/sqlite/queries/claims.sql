@@ -1,0 +1,43 @@
+-- name: due
+-- Runs of one workflow and Python that nobody owns and whose time has come, the longest due first; as they are once claimed.
+select id, workflow, 'running', generation, input, input_hash, seed, coalesce(python, :python), only_python <> '', created_at, ended_at,
+    :incarnation, null, issued, note, waiting_for, error, state, owner
+from runs
+where namespace = :namespace and workflow = :workflow and only_python = :only_python and wake_at <= :now
+order by wake_at limit :room;
+
+-- name: orphaned
+-- Runs of one workflow that belong to one dead or unknown owner; as they are once claimed.
+select id, workflow, 'running', generation, input, input_hash, seed, coalesce(python, :python), only_python <> '', created_at, ended_at,
+    :incarnation, null, issued, note, waiting_for, error, state, owner
+from runs indexed by runs_owned
+where namespace = :namespace and owner = :owner and workflow = :workflow and only_python in ('', :python)
+limit :room;
+
+-- name: dead_owners
+-- Every owner of a run that is not a live worker; steps from owner to owner, not from run to run.
+with recursive owners (owner) as (
+    select min(owner) from runs where namespace = ?1 and owner > ''
+    union all
+    select (select min(owner) from runs where namespace = ?1 and owner > owners.owner) from owners where owners.owner is not null
+)
+select owner from owners
+where owner is not null
+    and not exists (select 1 from workers where namespace = ?1 and incarnation = owners.owner and state = 'live');
+
+-- name: claim
+-- One row if nobody took the run since it was seen.
+update runs set state = 'running', owner = ?4, wake_at = null, python = coalesce(python, ?5)
+where namespace = ?1 and id = ?2 and owner is ?3;
+
+-- name: owned
+-- All runs of one owner.
+select id from runs where namespace = ?1 and owner = ?2;
+
+-- name: next_due
+-- The earliest moment at which an unowned run of one workflow and Python may be claimed.
+select min(wake_at) from runs where namespace = ?1 and workflow = ?2 and only_python = ?3 and wake_at is not null;
+
+-- name: has_orphan
+-- One row if this owner has a run of this workflow that this Python can replay.
+select 1 from runs indexed by runs_owned where namespace = ?1 and owner = ?2 and workflow = ?3 and only_python in ('', ?4) limit 1;

@@ -1,0 +1,46 @@
+-- name: insert
+-- One row, or none where the id is taken: what stands there is not touched.
+insert into runs (namespace, id, workflow, state, generation, input, input_hash, seed, checksum, only_python, created_at, wake_at, issued)
+values (?1, ?2, ?3, 'pending', 0, ?4, ?5, ?6, ?7, '', ?8, ?8, 0)
+on conflict do nothing;
+
+-- name: run
+-- The whole row.
+select id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
+    owner, wake_at, issued, note, waiting_for, error, checksum
+from runs where namespace = ?1 and id = ?2;
+
+-- name: listed
+-- Newest first, those before the given place, without payloads.
+select id, workflow, state, created_at, ended_at, note
+from runs
+where namespace = :namespace and (created_at, id) < (:created_at, :id)
+    and (:workflow is null or workflow = :workflow) and (:state is null or state = :state)
+order by created_at desc, id desc limit :limit;
+
+-- name: resume
+-- One row if the run is quarantined: it becomes due.
+update runs set state = 'waiting', wake_at = ?3, error = null where namespace = ?1 and id = ?2 and state = 'quarantined';
+
+-- name: records
+-- The records of one generation in order.
+select position, at, kind, name, command, digest, input, output, error, attempt, checksum
+from history where namespace = ?1 and run_id = ?2 and generation = ?3 order by position;
+
+-- name: record
+-- One record.
+select position, at, kind, name, command, digest, input, output, error, attempt, checksum
+from history where namespace = ?1 and run_id = ?2 and generation = ?3 and position = ?4;
+
+-- name: places
+-- Where the records of all generations stand.
+select generation, position from history where namespace = ?1 and run_id = ?2 order by generation, position;
+
+-- name: last_place
+-- Where the newest record stands.
+select generation, position from history where namespace = ?1 and run_id = ?2 order by generation desc, position desc limit 1;
+
+-- name: attempts
+-- What is known of the commands of a run that are not over.
+select command, name, digest, failures, began_at, next_at, error, intent
+from attempts where namespace = ?1 and run_id = ?2 order by command;

@@ -1,0 +1,173 @@
+"""The store protocol on SQLite: each method ships one function to the connection it belongs on."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from perdure.clock import Clock, Instant, Microseconds
+from perdure.errors import SchemaTooOld, StoreError, StoreNotFound
+from perdure.model.records import Record
+from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
+from perdure.model.states import RunState
+from perdure.settings import DEFAULTS
+from perdure.store.protocol import Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
+from perdure.store.sqlite import checkpoints, claims, runs, schema, signals, workers
+from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.runner import Runner
+from perdure.store.sqlite.threads import ThreadRunner
+
+THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class SqliteStore:
+    """A namespace of one SQLite file, or of a database in memory. `runner` is threads unless a simulation brings its own."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        namespace: str,
+        clock: Clock,
+        runner: Runner | None = None,
+        python: str = THIS_PYTHON,
+        inbox_page: int = DEFAULTS.inbox_page,
+        claim_page: int = DEFAULTS.claim_page,
+    ) -> None:
+        self._database = Database(path)
+        self._namespace = namespace
+        self._clock = clock
+        self._given_runner = runner
+        self._runner: Runner | None = None
+        self._python = python
+        self._inbox_page = inbox_page
+        self._claim_page = claim_page
+
+    @property
+    def database(self) -> Database:
+        return self._database
+
+    async def open(self, *, create: bool, migrate: bool) -> None:
+        if self._runner is not None:
+            raise StoreError("the store is open already")
+        runner = self._given_runner
+        if runner is None:
+            runner = threads = ThreadRunner(self._database)
+            await threads.open(create and migrate)
+        try:
+            await self._migrate(runner, create, migrate)
+        except BaseException:
+            await runner.close()
+            raise
+        self._runner = runner
+
+    async def _migrate(self, runner: Runner, create: bool, migrate: bool) -> None:
+        status = await runner.read(schema.read_status)
+        if status.version == 0 and not (create and migrate):
+            raise StoreNotFound(f"{self._database.path} is empty; start an Engine there, or run `perdure db migrate`, to create a store")
+        if status.pending and not migrate:
+            raise SchemaTooOld(f"{self._database.path} lacks {', '.join(status.pending)}; run `perdure db migrate`")
+        while status.pending:
+            status = await runner.write(partial(schema.apply_next, clock=self._clock))
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.close()
+
+    @property
+    def runner(self) -> Runner:
+        if self._runner is None:
+            raise StoreError("the store is not open")
+        return self._runner
+
+    async def schema(self) -> SchemaStatus:
+        return await self.runner.read(schema.read_status)
+
+    @property
+    def locks_folder(self) -> str | None:
+        return None if self._database.is_memory else f"{self._database.path}-locks"
+
+    # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def register(self, worker: WorkerRow, lease: Microseconds) -> None:
+        await self.runner.write(partial(workers.register, namespace=self._namespace, clock=self._clock, worker=worker, lease=lease))
+
+    async def checkpoint(self, batch: Checkpoint) -> Committed:
+        function = partial(
+            checkpoints.checkpoint,
+            namespace=self._namespace,
+            clock=self._clock,
+            batch=batch,
+            inbox_page=self._inbox_page,
+            claim_page=self._claim_page,
+        )
+        return await self.runner.write(function)
+
+    async def checkpoint_of(self, incarnation: str) -> int | None:
+        return await self.runner.write(partial(workers.checkpoint_of, namespace=self._namespace, incarnation=incarnation))
+
+    def renew(self, incarnation: str, lease: Microseconds) -> bool:
+        function = partial(workers.renew, namespace=self._namespace, clock=self._clock, incarnation=incarnation, lease=lease)
+        return self.runner.write_now(function)
+
+    async def workers(self) -> Sequence[WorkerRow]:
+        return await self.runner.read(partial(workers.listed, namespace=self._namespace))
+
+    async def declare_dead(self, incarnation: str, seen_expires_at: Microseconds) -> bool:
+        function = partial(workers.declare_dead, namespace=self._namespace, incarnation=incarnation, seen_expires_at=seen_expires_at)
+        return await self.runner.write(function)
+
+    async def retire(self, incarnation: str) -> None:
+        await self.runner.write(partial(workers.retire, namespace=self._namespace, incarnation=incarnation))
+
+    async def bury(self) -> Sequence[str]:
+        return await self.runner.write(partial(workers.bury, namespace=self._namespace))
+
+    # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
+        return await self.runner.read(partial(claims.next_due, namespace=self._namespace, workflows=workflows, python=self._python))
+
+    async def undelivered(self, limit: int) -> Sequence[str]:
+        return await self.runner.read(partial(signals.addressed, namespace=self._namespace, limit=limit))
+
+    async def wake_missed(self) -> int:
+        return await self.runner.write(partial(signals.wake_missed, namespace=self._namespace, clock=self._clock))
+
+    async def has_claimable(self, workflows: Sequence[str]) -> bool:
+        function = partial(claims.has_claimable, namespace=self._namespace, now=self._clock.now(), workflows=workflows, python=self._python)
+        return await self.runner.read(function)
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return self.runner.watch(callback)
+
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def load(self, run_ids: Sequence[str]) -> Mapping[str, Loaded]:
+        return await self.runner.read(partial(runs.load, namespace=self._namespace, run_ids=run_ids))
+
+    async def start(self, run: NewRun) -> Started:
+        return await self.runner.write(partial(runs.start, namespace=self._namespace, clock=self._clock, run=run))
+
+    async def send(self, signal: NewSignal, limit: int) -> None:
+        await self.runner.write(partial(signals.send, namespace=self._namespace, clock=self._clock, signal=signal, limit=limit))
+
+    async def run(self, run_id: str) -> RunRow | None:
+        return await self.runner.read(partial(runs.read_run, namespace=self._namespace, run_id=run_id))
+
+    async def last_record(self, run_id: str) -> Record | None:
+        return await self.runner.read(partial(runs.last_record, namespace=self._namespace, run_id=run_id))
+
+    async def history(self, run_id: str) -> Sequence[Record]:
+        return await self.runner.read(partial(runs.history, namespace=self._namespace, run_id=run_id))
+
+    async def attempts(self, run_id: str) -> Sequence[AttemptRow]:
+        return await self.runner.read(partial(runs.read_attempts, namespace=self._namespace, run_id=run_id))
+
+    async def runs(
+        self, *, workflow: str | None = None, state: RunState | None = None, limit: int = 100, before: tuple[Instant, str] | None = None
+    ) -> Sequence[Summary]:
+        function = partial(runs.listed, namespace=self._namespace, workflow=workflow, state=state, limit=limit, before=before)
+        return await self.runner.read(function)
+
+    async def resume(self, run_id: str) -> RunRow | None:
+        return await self.runner.write(partial(runs.resume, namespace=self._namespace, clock=self._clock, run_id=run_id))

@@ -1,0 +1,79 @@
+"""Runs the store's functions on threads: one that writes what has gathered, one that reads, and whichever renews a lease."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from perdure.errors import StoreError
+from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.reader import Reader
+from perdure.store.sqlite.renewer import Renewer
+from perdure.store.sqlite.transactions import Connection, Function, Transactions, commit_transaction
+from perdure.store.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+
+class ThreadRunner:
+    """Bound to the event loop and the process it is made in."""
+
+    def __init__(self, database: Database, commit: Callable[[Connection], None] = commit_transaction) -> None:
+        self._database = database
+        self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
+        self._writer = Writer(Transactions(database, commit), self._loop)
+        self._reader = Reader(database, self._loop)
+        self._renewer = Renewer(database)
+        self._closed: asyncio.Future[None] | None = None
+
+    async def open(self, create: bool) -> None:
+        """Raises what Database.examine and Database.connect_writer raise."""
+        await self._writer.open(create)
+
+    def write(self, function: Function[T]) -> Awaitable[T]:
+        self._refuse_misuse()
+        return self._writer.ask(function)
+
+    def read(self, function: Function[T]) -> Awaitable[T]:
+        self._refuse_misuse()
+        if self._database.is_memory:
+            return self._writer.ask(function)
+        return self._reader.ask(function)
+
+    def write_now(self, function: Function[T]) -> T:
+        self._refuse_closed()
+        if self._database.is_memory:
+            return self._writer.ask_now(function)
+        return self._renewer.run(function)
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self._refuse_misuse()
+        if self._database.is_memory:
+            return lambda: None  # nobody else can write there
+        return self._writer.watch(callback)
+
+    async def close(self) -> None:
+        if self._process != os.getpid():
+            return  # the connections are those of the process it was forked from
+        if self._closed is not None:
+            await asyncio.shield(self._closed)
+            return
+        self._closed = self._loop.create_future()
+        try:
+            await self._reader.close()
+            self._renewer.close()
+            await self._writer.close()  # last: the last connection of all copies the WAL into the database
+        finally:
+            self._closed.set_result(None)
+
+    def _refuse_misuse(self) -> None:
+        self._refuse_closed()
+        if asyncio.get_running_loop() is not self._loop:
+            raise StoreError("the store was opened on another event loop; open an Engine or a Client on this one")
+
+    def _refuse_closed(self) -> None:
+        if self._process != os.getpid():
+            raise StoreError("this process was forked after the store had been opened; open a new Engine or Client after the fork")
+        if self._closed is not None:
+            raise StoreError("the store is closed")

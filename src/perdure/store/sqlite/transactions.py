@@ -1,0 +1,206 @@
+"""Runs functions of a connection in one transaction, and says what became of each."""
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import apsw
+
+from perdure.errors import PerdureError, StoreFailed
+from perdure.store.protocol import UnknownOutcome
+from perdure.store.sqlite.database import Database, checkpoint_wal
+from perdure.store.sqlite.failures import BREAKS_THE_CONNECTION, concerns_all, meaning_of, says_fsync_failed, sync_failed
+from perdure.store.sqlite.statements import fetch
+
+T = TypeVar("T")
+Connection = apsw.Connection
+Function = Callable[[Connection], T]
+"""May be run again after a rollback, so it changes nothing but the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is committed."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It is not, or, with UnknownOutcome, nobody knows."""
+
+    error: Exception
+
+
+Outcome = Done | Failed
+
+COMMIT_TRIES = 2  # of a busy timeout each
+CHECKPOINT_PAGES = 4000  # 16 MiB: rare enough that pages written often are copied once, small enough to be copied in a moment
+
+
+class ForAll(Exception):
+    """What went wrong is no fault of any one function."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def commit_transaction(db: Connection) -> None:
+    fetch(db, "commit")
+
+
+def attempted(function: Function[Any], db: Connection) -> Outcome:
+    """One that refuses before it has written anything disturbs nobody; any other error ends the transaction."""
+    before = db.total_changes()
+    try:
+        return Done(function(db))
+    except PerdureError as error:
+        if db.total_changes() != before:
+            raise
+        return Failed(error)
+
+
+class Transactions:
+    """The connection that writes. Used by one thread at a time; `commit` is a parameter so that faults can be put there."""
+
+    def __init__(self, database: Database, commit: Callable[[Connection], None] = commit_transaction) -> None:
+        self._database = database
+        self._commit = commit
+        self._db: Connection | None = None
+        self._failed: StoreFailed | None = None
+        self._data_version: int | None = None
+        self._wal_pages = 0
+        self._wal_pages_copied = 0
+        self.watches = False
+        self.others_wrote = False  # since it was last set to False; kept up to date while `watches`
+
+    def open(self, create: bool) -> None:
+        """Raises what Database.examine and Database.connect_writer raise."""
+        self._database.examine(create)
+        self._connection()
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def run(self, functions: Sequence[Function[Any]]) -> list[Outcome]:
+        """All in one transaction, in this order; where one is refused, each in a transaction of its own."""
+        try:
+            return self._together(functions)
+        except ForAll as trouble:
+            return [Failed(copy(trouble.error)) for _ in functions]  # one each: whoever raises an error writes into it
+        except Exception as error:  # handed to whoever asked, or met again below, where each runs alone
+            if len(functions) == 1:
+                return [Failed(meaning_of(error, self._database.path))]
+        return [self.run([function])[0] for function in functions]
+
+    def _together(self, functions: Sequence[Function[Any]]) -> list[Outcome]:
+        if self._failed is not None:
+            raise ForAll(self._failed)
+        try:
+            self._check_file()
+            db = self._connection()
+            fetch(db, "begin immediate")
+            if self.watches:
+                self._notice_others(db)
+            outcomes = [attempted(function, db) for function in functions]
+            self._check_file()
+        except BaseException as error:
+            self._undo(error)
+            if isinstance(error, Exception) and concerns_all(error):
+                raise ForAll(meaning_of(error, self._database.path)) from error
+            raise
+        self._finish(db)
+        return outcomes
+
+    def _finish(self, db: Connection) -> None:
+        for tries_left in reversed(range(COMMIT_TRIES)):
+            try:
+                return self._commit(db)
+            except apsw.BusyError as error:
+                if not tries_left:
+                    self._undo(error)
+                    raise ForAll(meaning_of(error, self._database.path)) from error
+            except apsw.Error as error:
+                raise ForAll(self._after_failed_commit(error)) from error
+        return None
+
+    def _after_failed_commit(self, error: apsw.Error) -> Exception:
+        self._undo(error)
+        self._drop()
+        if self._failed is not None:
+            return self._failed
+        return UnknownOutcome(f"{self._database.path}: COMMIT failed ({error}); it may or may not be on disk")
+
+    def _check_file(self) -> None:
+        try:
+            self._database.check_file()
+        except Exception as error:
+            raise ForAll(error) from error
+
+    # ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _connection(self) -> Connection:
+        if self._db is None:
+            self._db = self._database.connect_writer()
+            self._db.set_wal_hook(self._count_wal_pages)
+            self._data_version = None
+        return self._db
+
+    def _undo(self, error: BaseException) -> None:
+        if says_fsync_failed(error):
+            self._failed = sync_failed(error)
+        db = self._db
+        if db is None:
+            return
+        try:
+            if db.in_transaction:
+                fetch(db, "rollback")
+        except apsw.Error:
+            self._drop()  # closing it rolls back as well
+        if isinstance(error, BREAKS_THE_CONNECTION):
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._db is None or self._database.is_memory:  # with its connection the whole database would be gone
+            return
+        db, self._db = self._db, None
+        try:
+            db.close()
+        except apsw.Error:
+            self._dropped = db  # it could not even be closed: kept, so that its end does not come at a random moment
+
+    # ── what others wrote, and the WAL ───────────────────────────────────────────────────────────────────────────────
+
+    def look_for_others(self) -> None:
+        """Between transactions: sees what other connections committed."""
+        if self._db is not None:
+            try:
+                self._notice_others(self._db)
+            except apsw.Error:
+                self.others_wrote = True  # it may be so, and whoever looks there meets the error
+
+    def _notice_others(self, db: Connection) -> None:
+        version = fetch(db, "pragma data_version")[0][0]
+        if version != self._data_version:
+            self._data_version = version
+            self.others_wrote = True
+
+    def _count_wal_pages(self, _db: Connection, _schema: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def tidy(self) -> None:
+        """Copy a WAL that has grown into the database. A full or failing disk is met again by the next commit; a failed sync is final."""
+        if self._wal_pages < self._wal_pages_copied:
+            self._wal_pages_copied = 0  # it was begun anew
+        if self._db is None or self._wal_pages - self._wal_pages_copied < CHECKPOINT_PAGES:
+            return
+        self._wal_pages_copied = self._wal_pages
+        try:
+            checkpoint_wal(self._db)
+        except apsw.Error as error:
+            self._undo(error)

@@ -1,0 +1,196 @@
+"""The thread that writes: what is asked while one transaction is under way shares the next."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future as BlockingFuture
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from perdure.store.sqlite.transactions import Done, Failed, Function, Outcome, Transactions
+
+T = TypeVar("T")
+
+FUNCTIONS_IN_ONE_TRANSACTION = 500
+POLL_SECONDS = 0.004  # how often an idle writer looks for what other processes wrote, while somebody wants to know
+CLOSE_SECONDS = 30.0  # a thread that hangs in the kernel longer than this is left behind
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """By a task of the event loop."""
+
+    function: Function[Any]
+    answer: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedNow:
+    """By a thread that blocks until it is answered."""
+
+    function: Function[Any]
+    answer: BlockingFuture[Any]
+
+
+class LookAround:
+    """Makes the thread see that it is watched."""
+
+
+class Stop:
+    """The last thing the thread is given."""
+
+
+Item = list[Asked] | AskedNow | LookAround | Stop
+
+
+class Writer:
+    """One transaction is under way at a time; the next one gathers on the event loop."""
+
+    def __init__(self, transactions: Transactions, loop: asyncio.AbstractEventLoop) -> None:
+        self._transactions = transactions
+        self._loop = loop
+        self._items: SimpleQueue[Item] = SimpleQueue()
+        self._gathering: list[Asked] = []
+        self._creates = False
+        self._is_scheduled = False
+        self._is_under_way = False
+        self._drained: asyncio.Future[None] | None = None
+        self._callbacks: dict[object, Callable[[], None]] = {}
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._stopped: asyncio.Future[None] = loop.create_future()
+        self._thread = threading.Thread(target=self._work, name="perdure-writer", daemon=True)
+
+    # ── on the event loop ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open(self, create: bool) -> None:
+        self._creates = create
+        self._thread.start()
+        await asyncio.shield(self._opened)
+
+    def ask(self, function: Function[T]) -> Awaitable[T]:
+        answer = self._loop.create_future()
+        self._gathering.append(Asked(function, answer))
+        self._schedule()
+        return answer
+
+    def ask_now(self, function: Function[T]) -> T:
+        """From any thread."""
+        answer: BlockingFuture[T] = BlockingFuture()
+        self._items.put(AskedNow(function, answer))
+        return answer.result()
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        place = object()
+        self._callbacks[place] = callback
+        self._transactions.watches = True
+        self._items.put(LookAround())
+
+        def stop() -> None:
+            self._callbacks.pop(place, None)
+            self._transactions.watches = bool(self._callbacks)
+
+        return stop
+
+    async def close(self) -> None:
+        self._callbacks.clear()
+        self._transactions.watches = False
+        if not self._thread.ident or self._opened.exception():
+            return
+        while self._gathering or self._is_under_way:
+            self._drained = self._loop.create_future()
+            await self._drained
+        self._items.put(Stop())
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await asyncio.shield(self._stopped)
+        self._thread.join()
+
+    def _schedule(self) -> None:
+        """In call_soon, so that all that is asked in this turn of the loop, and by those just answered, shares one transaction."""
+        if not self._is_scheduled and not self._is_under_way:
+            self._is_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        batch = [asked for asked in self._gathering[:FUNCTIONS_IN_ONE_TRANSACTION] if not asked.answer.done()]
+        del self._gathering[:FUNCTIONS_IN_ONE_TRANSACTION]
+        if batch:
+            self._is_under_way = True
+            self._items.put(batch)
+        else:
+            self._go_on()
+
+    def _answered(self, batch: list[Asked], outcomes: list[Outcome]) -> None:
+        self._is_under_way = False
+        for asked, outcome in zip(batch, outcomes, strict=True):
+            answer(asked.answer, outcome)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._gathering:
+            self._schedule()
+        elif self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _tell(self) -> None:
+        for callback in list(self._callbacks.values()):
+            callback()
+
+    # ── on the thread ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _work(self) -> None:
+        try:
+            self._transactions.open(self._creates)
+        except Exception as error:  # handed to whoever opens the store
+            self._loop.call_soon_threadsafe(answer, self._opened, Failed(error))
+            return
+        try:
+            self._loop.call_soon_threadsafe(answer, self._opened, Done(None))
+            while self._serve():
+                pass
+        except RuntimeError:
+            self._transactions.close()
+            if self._loop.is_closed():  # with the store still open: nobody is left to answer to
+                return
+            raise
+        self._transactions.close()
+        self._loop.call_soon_threadsafe(answer, self._stopped, Done(None))
+
+    def _serve(self) -> bool:
+        """One item; False after the last."""
+        try:
+            item = self._items.get(timeout=POLL_SECONDS if self._transactions.watches else None)
+        except Empty:  # nothing to do: the moment to look
+            self._transactions.look_for_others()
+        else:
+            if isinstance(item, Stop):
+                return False
+            self._do(item)
+        if self._transactions.others_wrote:
+            self._transactions.others_wrote = False
+            self._loop.call_soon_threadsafe(self._tell)
+        return True
+
+    def _do(self, item: list[Asked] | AskedNow | LookAround) -> None:
+        if isinstance(item, list):
+            outcomes = self._transactions.run([asked.function for asked in item])
+            self._loop.call_soon_threadsafe(self._answered, item, outcomes)
+        elif isinstance(item, AskedNow):
+            match self._transactions.run([item.function])[0]:
+                case Done(value):
+                    item.answer.set_result(value)
+                case Failed(error):
+                    item.answer.set_exception(error)
+        self._transactions.tidy()  # only now: nobody waits for it
+
+
+def answer(future: asyncio.Future[Any], outcome: Outcome) -> None:
+    """One that was cancelled meanwhile wants to know nothing."""
+    if future.done():
+        return
+    match outcome:
+        case Done(value):
+            future.set_result(value)
+        case Failed(error):
+            future.set_exception(error)

@@ -1,0 +1,11 @@
+"""What holds for every test."""
+
+import os
+
+from hypothesis import settings
+
+os.environ.pop("PERDURE_STORE", None)  # no test may touch the store of whoever runs it
+
+# No deadline: a busy machine is no failure. In CI the same examples each time, so that a change is judged by what it changed.
+settings.register_profile("perdure", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.load_profile("perdure")

@@ -1,0 +1,40 @@
+"""The names that users import are exactly these: a name is added when what it names works, and none is taken away."""
+
+import inspect
+
+import pytest
+
+import perdure
+
+# Extend here, and in CHANGELOG.md, when a release exports more.
+PUBLIC = {
+    "Client",
+    "Engine",
+    "Info",
+    "Retry",
+    "Run",
+    "RunStatus",
+    "errors",
+    "info",
+    "now",
+    "random",
+    "receive",
+    "set_status",
+    "sleep_until",
+    "step",
+    "uuid4",
+    "workflow",
+}
+
+
+def test_the_public_names_are_those_of_this_release() -> None:
+    assert set(perdure.__all__) == PUBLIC
+
+
+def test_the_names_stand_in_order_and_once() -> None:
+    assert list(perdure.__all__) == sorted(set(perdure.__all__))
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_each_public_name_is_there_and_says_what_it_does(name: str) -> None:
+    assert inspect.getdoc(getattr(perdure, name))
