@@ -15,6 +15,7 @@ Duration = timedelta | float
 SECOND: Microseconds = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST = timedelta(days=365_000)
+_TOO_LONG: Microseconds = LONGEST // timedelta(microseconds=1) + 1
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -55,15 +56,17 @@ def to_instant(when: datetime) -> Instant:
 def to_microseconds(duration: Duration, what: str = "duration") -> Microseconds:
     """Rounds up, so that nothing is early. Refuses negative, NaN, infinite and absurdly long durations with ValueError."""
     if isinstance(duration, timedelta):
-        is_negative, is_too_long = duration < timedelta(), duration > LONGEST
+        count = duration // timedelta(microseconds=1)
     elif isinstance(duration, bool) or not isinstance(duration, (int, float)):
         raise TypeError(f"{what} must be a timedelta or seconds, not {type(duration).__name__}")
-    elif isinstance(duration, float) and not math.isfinite(duration):
+    elif not -math.inf < duration < math.inf:
         raise ValueError(f"{what} must be finite, not {duration}")
+    elif duration > LONGEST.total_seconds():  # the product below might overflow
+        count = _TOO_LONG
     else:
-        is_negative, is_too_long = duration < 0, duration > LONGEST.total_seconds()  # before it is multiplied, which may overflow
-    if is_negative:
+        count = -1 if duration < 0 else math.ceil(round(duration * SECOND, 3))
+    if count < 0:
         raise ValueError(f"{what} must not be negative: {duration}")
-    if is_too_long:
+    if count >= _TOO_LONG:
         raise ValueError(f"{what} is longer than {LONGEST.days} days")
-    return duration // timedelta(microseconds=1) if isinstance(duration, timedelta) else math.ceil(round(duration * SECOND, 3))
+    return count

@@ -19,6 +19,7 @@ PerdureError
 ├── NotInWorkflow        waiting is possible inside a run only
 ├── NotAllowedInWorkflow I/O or a thread inside workflow code
 ├── NonDeterminism       the code does not match the history
+├── PoisonedRun          processes died under this run's code
 ├── CorruptedHistory     a stored record is damaged
 └── StoreError           the store cannot be used
     ├── StoreNotFound    ├── NotAStore         ├── StoreIsReadOnly
@@ -171,6 +172,12 @@ class CorruptedHistory(PerdureError):
     """A stored record does not match its checksum. The run is quarantined; others go on."""
 
     code = "corrupted_history"
+
+
+class PoisonedRun(PerdureError):
+    """Processes died again and again while this run's code was executing, at last with nothing else to run. It is quarantined."""
+
+    code = "poisoned_run"
 
 
 class StoreError(PerdureError):

@@ -39,7 +39,7 @@ class Settings:
     store_retry_seconds_first: float = 0.05
     store_retry_seconds_most: float = 2.0
     drain_seconds: float = 10.0  # how long a clean stop waits for attempts under way
-    lone_deaths_most: int = 3  # deaths of a process with this run alone before it is quarantined
+    make_room_seconds: float = 30.0  # how long a worker claims nothing else so that a suspect can run alone
 
 
 DEFAULTS = Settings()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -47,7 +47,8 @@ class Host(Protocol):
     def refuse_child(self, name: str) -> None: ...
 
 
-attempt_info: contextvars.ContextVar[Info] = contextvars.ContextVar("perdure_attempt_info")
+attempt_info: contextvars.ContextVar[Callable[[], Info]] = contextvars.ContextVar("perdure_attempt_info")
+"""Made when asked for: most steps never ask."""
 
 
 def current_host() -> Host | None:

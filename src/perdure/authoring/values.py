@@ -31,7 +31,7 @@ def info() -> Info:
     found = attempt_info.get(None)
     if found is None:
         raise NotInWorkflow("info() works inside a workflow or a step that a worker runs")
-    return found
+    return found()
 
 
 def set_status(note: object) -> None:

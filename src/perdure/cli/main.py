@@ -69,8 +69,11 @@ def perform(arguments: Sequence[str]) -> int:
     """Carry out one command line; the exit status."""
     choices = Choices()
     try:
-        outcome = cli.main(args=list(arguments), prog_name="perdure", standalone_mode=False, obj=choices)
+        with cli.make_context("perdure", list(arguments), obj=choices) as context:
+            outcome = cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as asked:
+        return asked.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return Exit.USAGE
@@ -97,4 +100,6 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
+    if "_PERDURE_COMPLETE" in os.environ:
+        cli.main(prog_name="perdure")  # a shell asks how a word may go on
     sys.exit(perform(sys.argv[1:]))

@@ -16,6 +16,8 @@ from perdure.codec.typed_dicts import modern
 
 CONFIG = CoreConfig(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
 
+BY_NAME = CoreConfig(validate_by_name=True, serialize_by_alias=False)  # aliases for reading and for writing need not agree
+
 CONFIGURED = ("model", "dataclass", "typed-dict")
 NOT_SCHEMAS = ("metadata", "default", "cls", "expected", "members", "config")
 READ_AS_LIST = ("generator", "json-or-python")  # Iterable and Sequence say nothing of the type that comes back
@@ -67,7 +69,7 @@ def unchanged(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def adjust_configured(node: dict[str, Any]) -> dict[str, Any]:
-    return {**node, "config": {**CONFIG, **node.get("config", {})}}
+    return {**node, "config": {**CONFIG, **node.get("config", {}), **BY_NAME}}
 
 
 def adjust_any(node: dict[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Codec:
         if getattr(type(value), "__next__", None) is not None:  # pydantic would read it to its end
             natural(value)
         try:
-            payload = schema.serializer.to_json(value, round_trip=True, by_alias=False, warnings=False)
+            payload = schema.serializer.to_json(value, round_trip=True, warnings=False)
         except Exception as error:  # serializers of the user's classes may raise anything
             raise refusal_of_write(value, error) from error
         check_size(payload, what, limit)

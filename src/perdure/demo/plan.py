@@ -56,7 +56,7 @@ def make_plan(requests: Sequence[PurchaseRequest], over_budget: frozenset[str], 
     return Plan(
         seed,
         tuple(tuple(planned[life::lives]) for life in range(lives)),
-        (chance.uniform(0, 0.25), *(chance.uniform(0.2, 1.2) for _ in range(kills - 1))),  # the first while all are new
+        (chance.uniform(0, 0.25), *(chance.uniform(0.1, 0.9) for _ in range(kills - 1))),  # the first while all are new
         decided | dict.fromkeys(undecided, Outcome.EXPIRED),
     )
 

@@ -102,7 +102,10 @@ class Show:
             await run.signal("decision", asdict(planned.decision), key=key)  # the same key: it arrives once
 
     async def _hasten(self) -> bool:
-        """Send one decision now. False when all are sent."""
+        """Send one decision now. False when all are sent. Raises DemoFailed when runs fail, for then nothing is left to show."""
+        for one in (await self.client.runs(status="failed", limit=1)).runs:
+            error = (await self.client.run(one.id).status()).error or {}
+            raise DemoFailed(f"run {one.id} failed: {error.get('type')}: {error.get('message')}")
         if not self._to_decide:
             return False
         self._spawn(self._decide(self._to_decide.popleft()))
@@ -123,7 +126,8 @@ class Show:
             await self._start_worker()
         self.kills.append(kill)
         number = f"kill {len(self.kills)} of {len(self._plan.kill_after_seconds)}"
-        self._screen.tell(f"{number}: SIGKILL to worker {kill.pid}, which owned {len(kill.owned)} unfinished runs", "red")
+        runs = "1 unfinished run" if len(kill.owned) == 1 else f"{len(kill.owned)} unfinished runs"
+        self._screen.tell(f"{number}: SIGKILL to worker {kill.pid}, which owned {runs}", "red")
 
     async def _start_worker(self) -> None:
         self._worker.start()

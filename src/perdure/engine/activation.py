@@ -9,6 +9,7 @@ from perdure.clock import SECOND
 from perdure.codec.failures import encode_failure
 from perdure.engine.attempts import Attempts
 from perdure.engine.committer import Committer
+from perdure.engine.crumbs import Crumbs
 from perdure.engine.live import LiveRun, Retrying
 from perdure.engine.ports import Ports
 from perdure.engine.waits import waiting_for
@@ -36,6 +37,7 @@ class Activation:
     python: str
     is_crowded: Callable[[], bool]
     on_idle: Callable[[LiveRun], None]
+    crumbs: Crumbs
     incarnation: str = ""
 
     # ── replay ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -50,6 +52,7 @@ class Activation:
             on_done()
             return
         until = self.loop.time() + self.settings.replay_slice_seconds
+        self.crumbs.drop(run.id)
         try:
             for index in range(begin, len(loaded.records)):
                 run.execution.apply(loaded.records[index])
@@ -59,6 +62,8 @@ class Activation:
             self._stand(run, loaded)
         except (NonDeterminism, CorruptedHistory) as error:
             self._diverged(run, error)
+        finally:
+            self.crumbs.pick_up()
         on_done()
 
     def _stand(self, run: LiveRun, loaded: Loaded) -> None:
@@ -97,12 +102,15 @@ class Activation:
 
     def apply(self, run: LiveRun, records: Sequence[Record]) -> None:
         """Let the code see what has just been committed, one record at a time."""
+        self.crumbs.drop(run.id)
         try:
             for record in records:
                 run.execution.apply(record)
         except (NonDeterminism, CorruptedHistory) as error:
             self._diverged(run, error)
             return
+        finally:
+            self.crumbs.pick_up()
         self.look(run)
 
     def look(self, run: LiveRun) -> None:

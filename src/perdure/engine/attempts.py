@@ -13,6 +13,7 @@ from perdure.authoring.current import Info, attempt_info
 from perdure.clock import SECOND, Microseconds
 from perdure.codec.failures import encode_failure
 from perdure.engine.attempt import Attempt
+from perdure.engine.crumbs import Crumbs, watched
 from perdure.engine.live import LiveRun, Retrying
 from perdure.engine.ports import Ports
 from perdure.errors import PerdureError, RetryAfter, StepOutcomeUnknown
@@ -28,8 +29,9 @@ log = logging.getLogger("perdure.step")
 class Attempts:
     """Begins the attempts of every run of a worker and reports what comes of them through `on_news`."""
 
-    def __init__(self, namespace: str, ports: Ports, settings: Settings, on_news: Callable[[LiveRun], None]) -> None:
+    def __init__(self, namespace: str, ports: Ports, settings: Settings, crumbs: Crumbs, on_news: Callable[[LiveRun], None]) -> None:
         self.under_way: set[Attempt] = set()
+        self._crumbs = crumbs
         self._namespace = namespace
         self._ports = ports
         self._settings = settings
@@ -96,12 +98,14 @@ class Attempts:
             self._ended(run, attempt, None, error, is_final=True)
             return
         context = self._context.copy()
-        context.run(attempt_info.set, self._info(run, attempt))
+        context.run(attempt_info.set, partial(self._info, run, attempt))
         if command.step.is_async:
             attempt.task = self._loop.create_task(self._drive(run, attempt, args, kwargs), context=context)
         else:
+            slot = self._crumbs.take_slot()
+            self._crumbs.drop(run.id, slot)
             body = partial(context.run, command.step.function, *args, **kwargs)
-            self._threads.submit(body).add_done_callback(partial(self._thread_ended, run, attempt))
+            self._threads.submit(body).add_done_callback(partial(self._thread_ended, run, attempt, slot))
 
     def _info(self, run: LiveRun, attempt: Attempt) -> Info:
         row, command = run.row, attempt.command
@@ -111,7 +115,7 @@ class Attempts:
     async def _drive(self, run: LiveRun, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         try:
             value: Any = attempt.command.step.function(*args, **kwargs)
-            value = await value
+            value = await watched(value, run.id, self._crumbs)
         except BaseException as error:
             self._ended(run, attempt, None, error)
             if attempt.is_over and isinstance(error, asyncio.CancelledError):
@@ -119,13 +123,14 @@ class Attempts:
         else:
             self._returned(run, attempt, value)
 
-    def _thread_ended(self, run: LiveRun, attempt: Attempt, future: "Future[object]") -> None:
+    def _thread_ended(self, run: LiveRun, attempt: Attempt, slot: int, future: "Future[object]") -> None:
         try:
-            self._loop.call_soon_threadsafe(self._thread_reported, run, attempt, future)
+            self._loop.call_soon_threadsafe(self._thread_reported, run, attempt, slot, future)
         except RuntimeError as error:  # the loop is closed: the run belongs to nobody here any more
             log.debug("a thread ended after its worker: %s", error)
 
-    def _thread_reported(self, run: LiveRun, attempt: Attempt, future: "Future[object]") -> None:
+    def _thread_reported(self, run: LiveRun, attempt: Attempt, slot: int, future: "Future[object]") -> None:
+        self._crumbs.give_back(slot)
         error = future.exception()
         if error is not None:
             self._ended(run, attempt, None, error)
@@ -171,7 +176,7 @@ class Attempts:
             attempt.timer.cancel()
         run.attempts.pop(attempt.command.number, None)
         if error is None:
-            self.record(run, attempt.command, NewRecord(RecordKind.STEP, output=payload, attempt=attempt.number))
+            self.record(run, attempt.command, RecordKind.STEP, payload, attempt.number)
         else:
             self._failed(run, attempt, error, is_final)
 
@@ -194,23 +199,20 @@ class Attempts:
             )
             self._on_news(run)
         else:
-            self.record(run, command, NewRecord(RecordKind.STEP_FAILED, error=failure, attempt=attempt.number))
+            self.record(run, command, RecordKind.STEP_FAILED, failure, attempt.number)
 
     def _verdict(
         self, command: StepCommand, attempt: Attempt, error: BaseException, retrying: Retrying, now: int, asked: Microseconds | None
     ) -> object:
         return after_failure(command.options.retry, attempt.number, error, retrying.began_at, now, self._ports.chance.random(), asked)
 
-    def record(self, run: LiveRun, command: StepCommand, outcome: NewRecord) -> None:
-        """The step is over: its outcome waits to be written, and what the store keeps of its attempts goes."""
+    def record(self, run: LiveRun, command: StepCommand, kind: RecordKind, payload: bytes | None, attempt: int) -> None:
+        """The step is over: its result or failure waits to be written, and what the store keeps of its attempts goes."""
         retrying = run.retrying.pop(command.number, None)
         if command.options.at_most_once or (retrying is not None and retrying.is_on_disk):
             run.settled.append(command.number)
-        run.records.append(
-            NewRecord(
-                outcome.kind, command.name, command.number, command.digest, command.payload, outcome.output, outcome.error, outcome.attempt
-            )
-        )
+        output, error = (payload, None) if kind is RecordKind.STEP else (None, payload)
+        run.records.append(NewRecord(kind, command.name, command.number, command.digest, command.payload, output, error, attempt))
         self._on_news(run)
 
     def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:
@@ -220,7 +222,7 @@ class Attempts:
         failure = encode_failure(
             error, message_characters=limits.error_message_characters, traceback_characters=limits.error_traceback_characters
         )
-        self.record(run, command, NewRecord(RecordKind.STEP_FAILED, error=failure, attempt=attempt))
+        self.record(run, command, RecordKind.STEP_FAILED, failure, attempt)
 
     # ── giving up and ending ─────────────────────────────────────────────────────────────────────────────────────────
 

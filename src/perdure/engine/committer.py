@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +11,6 @@ from perdure.engine.live import LiveRun
 from perdure.engine.patience import pause, pauses
 from perdure.engine.ports import Ports
 from perdure.errors import StoreError, StoreFailed
-from perdure.model.records import NewRecord
 from perdure.settings import Settings
 from perdure.store.protocol import BadItem, Change, Checkpoint, Claims, Committed, DueTimer, FenceLost, Park, Store, UnknownOutcome, Written
 
@@ -48,6 +47,7 @@ class Committer:
         self._incarnation: str | None = None
         self._number = 0
         self._room: Callable[[], int] = lambda: 0
+        self._is_alone: Callable[[], bool] = lambda: False
         self._wants_claims = False
         self._wants_owned = False
         self._is_scheduled = False
@@ -55,9 +55,9 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
         self._idle: list[asyncio.Future[None]] = []
 
-    def begin(self, incarnation: str, room: Callable[[], int]) -> None:
-        """Commit as this incarnation from now on. `room` says how many more runs the worker can take."""
-        self._incarnation, self._number, self._room = incarnation, 0, room
+    def begin(self, incarnation: str, room: Callable[[], int], is_alone: Callable[[], bool]) -> None:
+        """Commit as this incarnation from now on. `room` says how many more runs the worker can take, `is_alone` that it has none."""
+        self._incarnation, self._number, self._room, self._is_alone = incarnation, 0, room, is_alone
         self._is_in_doubt = False
 
     def forget(self) -> None:
@@ -124,7 +124,7 @@ class Committer:
         if not self._wants_claims or room <= 0:
             return None
         self._wants_claims = False
-        return Claims(room, self._workflows, self._python)
+        return Claims(room, self._workflows, self._python, self._is_alone())
 
     def _take_changes(self) -> list[Change]:
         rows, size = self._settings.batch_rows, self._settings.batch_bytes
@@ -232,17 +232,26 @@ class Committer:
 def _change_of(run: LiveRun, rows: int, now: int) -> Change:
     """Take what has gathered for a run, up to a number of records. What ends its stay goes with the last of them."""
     execution = run.execution
-    records: Sequence[NewRecord] = run.records[:rows]
-    del run.records[:rows]
+    records, run.records = run.records[:rows], run.records[rows:]
     takes_in = run.ending is None or isinstance(run.ending, Park)
     due = tuple(DueTimer(deadline, number) for deadline, number in execution.due(now)[:rows]) if takes_in else ()
     reads_inbox = takes_in and (run.reads_inbox or bool(due) or run.ending is not None)
-    change = Change(run.id, run.row.generation, execution.position, execution.at, list(records), due, reads_inbox)
-    change.settled, run.settled = run.settled, []
-    change.failures, run.failures = run.failures, []
-    change.intents, run.intents = run.intents, []
+    change = Change(
+        run.id,
+        run.row.generation,
+        execution.position,
+        execution.at,
+        records,
+        due,
+        reads_inbox,
+        run.settled,
+        run.failures,
+        run.intents,
+    )
+    run.settled, run.failures, run.intents = [], [], []
     run.reads_inbox = False
     run.is_in_flight = True
+    change.clears_strikes = run.strikes > 0 and (bool(records) or run.ending is not None)
     if change.failures or change.intents or run.ending is not None:
         change.issued = execution.issued
     if execution.note != run.stored_note:

@@ -13,19 +13,22 @@ _SLOT_BYTES = 1024  # an id of 200 characters in UTF-8 fits
 class Crumbs:
     """Slot 0 is the event loop's, the others belong to threads. Written through a memory map: no system call on the way."""
 
-    def __init__(self, path: str | None, threads: int) -> None:
-        self.path = path
+    def __init__(self, threads: int) -> None:
+        self._path: str | None = None
         self._free = list(range(threads, 0, -1))
-        self._map: mmap.mmap | bytearray
-        if path is None:
-            self._map = bytearray(_SLOT_BYTES * (threads + 1))
-            return
+        self._map: mmap.mmap | bytearray = bytearray(_SLOT_BYTES * (threads + 1))
+
+    def open(self, path: str) -> None:
+        """Keep them in this file from now on; what is down already goes with them."""
+        self.remove()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, _SLOT_BYTES * (threads + 1))
-            self._map = mmap.mmap(descriptor, _SLOT_BYTES * (threads + 1))
+            os.ftruncate(descriptor, len(self._map))
+            mapped = mmap.mmap(descriptor, len(self._map))
         finally:
             os.close(descriptor)
+        mapped[:] = bytes(self._map[:])
+        self._path, self._map = path, mapped
 
     def drop(self, run_id: str, slot: int = 0) -> None:
         """This run's code begins to execute."""
@@ -48,14 +51,23 @@ class Crumbs:
         self._free.append(slot)
 
     def remove(self) -> None:
-        if self.path is not None:
-            Path(self.path).unlink(missing_ok=True)
+        """Forget the file. Idempotent."""
+        if self._path is not None:
+            Path(self._path).unlink(missing_ok=True)
+            self._path = None
 
 
-def executing(path: str) -> frozenset[str]:
-    """The runs whose code was executing when the process that wrote this file died."""
+def crumbs_beside(lock: str) -> str:
+    """Where the worker that holds this lock keeps its crumbs."""
+    return str(Path(lock).with_suffix(".crumbs"))
+
+
+def executing(lock: str) -> frozenset[str]:
+    """The runs whose code was executing when the process that held this lock died. Empty where nobody can tell."""
+    if not lock:
+        return frozenset()
     try:
-        content = Path(path).read_bytes()
+        content = Path(crumbs_beside(lock)).read_bytes()
     except FileNotFoundError:
         return frozenset()
     slots = (content[begin : begin + _SLOT_BYTES] for begin in range(0, len(content), _SLOT_BYTES))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perdure.clock import SECOND
+from perdure.engine.crumbs import Crumbs, crumbs_beside
 from perdure.engine.ports import Ports
 from perdure.engine.presence import Presence
 from perdure.errors import StoreError
@@ -35,12 +36,16 @@ class Lease:
             self.presence.leave()
 
 
-async def begin_lease(store: Store, ports: Ports, settings: Settings, workflows: tuple[str, ...], on_lost: Callable[[str], None]) -> Lease:
+async def begin_lease(
+    store: Store, ports: Ports, settings: Settings, workflows: tuple[str, ...], crumbs: Crumbs, on_lost: Callable[[str], None]
+) -> Lease:
     """Register a fresh random incarnation. The file is locked before the row can be seen."""
     now = ports.clock.now()
     incarnation = new_id(now, ports.entropy)
     folder = store.locks_folder
     presence = Presence(folder, f"{incarnation}.lock") if folder is not None else None
+    if presence is not None:
+        crumbs.open(crumbs_beside(presence.path))
     length = round(settings.lease_seconds * SECOND)
     row = WorkerRow(
         incarnation,

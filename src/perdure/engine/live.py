@@ -45,6 +45,7 @@ class LiveRun:
     timer_at: Instant | None = None
     idle_until: Instant | None = None
     refusals: int = 0
+    strikes: int = 0
 
     @property
     def id(self) -> str:

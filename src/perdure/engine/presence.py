@@ -52,3 +52,10 @@ def is_gone(path: str) -> bool:
         raise
     finally:
         os.close(descriptor)
+
+
+def forget_presence(path: str) -> None:
+    """Remove what a dead worker has left. Whoever still holds the lock keeps it: that is of the file, not of its name."""
+    if path and path not in _held:
+        Path(path).unlink(missing_ok=True)
+        Path(path).with_suffix(".crumbs").unlink(missing_ok=True)

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Sequence
 
 from perdure.clock import Clock
+from perdure.engine.crumbs import executing
 from perdure.engine.lease import boot_id
-from perdure.engine.presence import is_gone
+from perdure.engine.presence import forget_presence, is_gone
 from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
 from perdure.store.protocol import Store
@@ -24,7 +25,8 @@ async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequenc
     missed = await store.wake_missed()
     if missed:
         log.info("%d waiting runs had undelivered signals; they are due now", missed)
-    await store.bury()
+    for lock in await store.bury():
+        forget_presence(lock)
     return await store.has_claimable(workflows)
 
 
@@ -40,7 +42,7 @@ def _is_dead(worker: WorkerRow, clock: Clock) -> bool:
 
 async def _declare_dead(store: Store, worker: WorkerRow) -> None:
     try:
-        if await store.declare_dead(worker.incarnation, worker.expires_at):
+        if await store.declare_dead(worker.incarnation, worker.expires_at, executing(worker.lock)):
             log.warning("worker %s (pid %d on %s) is dead; its runs go to the others", worker.incarnation, worker.pid, worker.host)
     except StoreError as error:
         # The next sweep meets it again.

@@ -12,6 +12,7 @@ from perdure.clock import SECOND
 from perdure.engine.activation import Activation
 from perdure.engine.attempts import Attempts
 from perdure.engine.committer import Committer, Outcomes
+from perdure.engine.crumbs import Crumbs
 from perdure.engine.lease import Lease, begin_lease, python_minor
 from perdure.engine.live import LiveRun
 from perdure.engine.lookout import Lookout
@@ -21,7 +22,7 @@ from perdure.errors import CorruptedHistory, StoreError
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
-from perdure.store.protocol import Checkpoint, Claimed, Committed, Finish, Loaded, Park, Quarantine, Release, Store, Written
+from perdure.store.protocol import STRIKES_ALONE, Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, Store, Written
 
 log = logging.getLogger("perdure.engine")
 
@@ -54,15 +55,19 @@ class Worker:
         self._to_load: deque[RunRow | str] = deque()
         self._loading: set[str] = set()
         self._replays = 0
+        self._strikes: dict[str, int] = {}
+        self._suspects: set[str] = set()
+        self._makes_room_until = 0.0
         self._idle: deque[LiveRun] = deque()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_leave = asyncio.Event()
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
         self._committer = Committer(store, ports, settings, self._names, self._python, outcomes)
-        self._attempts = Attempts(namespace, ports, settings, self._committer.touch)
+        self._crumbs = Crumbs(settings.threads)
+        self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._committer.touch)
         self._activation = Activation(
-            self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._linger
+            self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._linger, self._crumbs
         )
         self._lookout = Lookout(store, self._names, ports, settings, claim=self.claim_soon, signalled=self.signalled, spawn=self._spawn)
 
@@ -82,10 +87,10 @@ class Worker:
         self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._committer.want_owned), "perdure-sweep")
 
     async def _be_born(self) -> None:
-        lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._fenced)
+        lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._crumbs, self._fenced)
         self._lease = lease
         self._activation.incarnation = lease.incarnation
-        self._committer.begin(lease.incarnation, self._room)
+        self._committer.begin(lease.incarnation, self._room, self._is_alone)
         self._committer.want_claims()
 
     async def stop(self) -> None:
@@ -131,6 +136,7 @@ class Worker:
     def _end_lease(self) -> None:
         if self._lease is not None:
             self._lease.end()
+            self._crumbs.remove()
             self._lease = None
 
     def _hand_over(self, run: LiveRun) -> None:
@@ -149,7 +155,13 @@ class Worker:
     def _room(self) -> int:
         if self._is_stopping or not self._committer.is_available:
             return 0
+        if self._suspects or (self.loop.time() < self._makes_room_until and not self._is_alone()):
+            return 0
         return self._settings.runs_in_memory - len(self.live) - len(self._loading)
+
+    def _is_alone(self) -> bool:
+        """Whether a suspect could be run now with nothing else in this process."""
+        return not self.live and not self._loading
 
     def _is_crowded(self) -> bool:
         return len(self.live) + len(self._loading) > self._settings.runs_in_memory // 2
@@ -206,7 +218,7 @@ class Worker:
     def _enliven(self, row: RunRow) -> LiveRun:
         execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
         token = f"{self._ports.clock.now():020d}-{self.incarnation}"
-        run = self.live[row.id] = LiveRun(row, execution, token)
+        run = self.live[row.id] = LiveRun(row, execution, token, strikes=self._strikes.pop(row.id, 0))
         return run
 
     # ── what commits bring ───────────────────────────────────────────────────────────────────────────────────────────
@@ -216,18 +228,24 @@ class Worker:
         for written in done.written:
             run = self.live.get(written.run_id)
             if run is not None:
-                self._written(run, changes[written.run_id].ending, written, batch)
+                self._written(run, changes[written.run_id], written)
         for claimed in done.claimed:
             self._claimed(claimed)
+        if done.suspects_wait and self.loop.time() >= self._makes_room_until:
+            self._makes_room_until = self.loop.time() + self._settings.make_room_seconds
+            self._committer.want_claims()
         if batch.claims is not None and len(done.claimed) >= batch.claims.room:
             self._committer.want_claims()
         if done.owned is not None:
             self._compare_owned(done.owned)
         self._load_next()
 
-    def _written(self, run: LiveRun, ending: Park | Release | Quarantine | Finish | None, written: Written, batch: Checkpoint) -> None:
+    def _written(self, run: LiveRun, change: Change, written: Written) -> None:
         run.is_in_flight = False
-        change = next(change for change in batch.changes if change.run_id == run.id)
+        if change.clears_strikes:
+            run.strikes = 0
+            self._acquit(run.id)
+        ending = change.ending
         if ending is not None and (written.is_parked or not isinstance(ending, Park)):
             self._drop(run, has_ended=isinstance(ending, Finish))
             if isinstance(ending, Park) and ending.wake_at is not None:
@@ -247,6 +265,10 @@ class Worker:
 
     def _claimed(self, claimed: Claimed) -> None:
         row = claimed.row
+        if claimed.strikes:
+            self._strikes[row.id] = claimed.strikes
+        if claimed.strikes >= STRIKES_ALONE:
+            self._suspects.add(row.id)
         if row.id in self.live or row.id in self._loading:
             return
         if claimed.started is not None:
@@ -282,9 +304,16 @@ class Worker:
     def _drop(self, run: LiveRun, *, has_ended: bool = False) -> None:
         self.live.pop(run.id, None)
         run.let_go()
+        self._acquit(run.id)
         if has_ended:
             self._on_end(run.id)
         self._committer.wake()
+
+    def _acquit(self, run_id: str) -> None:
+        """It got past what it was suspected for, or left: others may run beside it again."""
+        if run_id in self._suspects:
+            self._suspects.discard(run_id)
+            self._committer.want_claims()
 
     def _drop_everything(self) -> None:
         self._committer.forget()
@@ -293,6 +322,8 @@ class Worker:
         self._to_load.clear()
         self._loading.clear()
         self._idle.clear()
+        self._strikes.clear()
+        self._suspects.clear()
 
     def _fenced(self, incarnation: str) -> None:
         """Declared dead: nothing in memory may be recorded. Begin a new life."""

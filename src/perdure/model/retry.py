@@ -32,7 +32,7 @@ class Retry:
         retry_on: tuple[type[Exception], ...] = (),
         dont_retry: tuple[type[Exception], ...] = (),
     ) -> None:
-        if attempts is not None and (isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1):
+        if attempts is not None and (type(attempts) is not int or attempts < 1):
             raise ValueError(f"attempts must be a whole number of at least 1, or None for no limit, not {attempts!r}")
         if not 1 <= factor <= 1000:
             raise ValueError(f"factor must be between 1 and 1000, not {factor!r}")

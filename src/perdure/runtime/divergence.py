@@ -14,23 +14,19 @@ def check_step(record: Record, command: StepCommand | None, issued: int, open_co
         raise NonDeterminism(f"record {record.position} holds the outcome of step {record.name!r}, command {record.command}, but {asked}")
     if command.name != record.name:
         raise NonDeterminism(
-            f"command {record.command}: the history holds step {record.name!r} (record {record.position}), the code now asks for {command.name!r}"
+            f"command {record.command}: the history holds step {record.name!r} (record {record.position}), "
+            f"the code now asks for {command.name!r}"
         )
     if record.digest != command.digest:
-        together = [other for other in open_commands.values() if other.activation == command.activation and other is not command]
-        _check_order(record, command, together)
+        _check_order(record, command, open_commands.values())
 
 
-def _check_order(record: Record, command: StepCommand, together: Iterable[StepCommand]) -> None:
-    for other in together:
-        if (
-            other.number != command.number
-            and other.activation == command.activation
-            and (other.name, other.digest) == (record.name, record.digest)
-        ):
+def _check_order(record: Record, command: StepCommand, others: Iterable[StepCommand]) -> None:
+    for other in others:
+        if other.activation == command.activation and (other.name, other.digest) == (record.name, record.digest):
             raise NonDeterminism(
-                f"command {record.command}: the arguments recorded for step {record.name!r} (record {record.position}) are now those of command "
-                f"{other.number}; the code asks for the same steps in another order"
+                f"command {record.command}: the arguments recorded for step {record.name!r} (record {record.position}) are now those "
+                f"of command {other.number}; the code asks for the same steps in another order"
             )
 
 

@@ -202,7 +202,8 @@ class Execution:
     # ── what workflow code asks (the Host protocol) ──────────────────────────────────────────────────────────────────
 
     async def call_step(self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
-        self._refuse_when_closing()
+        if self._loop.refuse_when_closing():
+            await self._loop.create_future()
         self._check_name(step)
         payload = step.parameters.encode(args, kwargs, limit=self._payload_bytes_most)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)

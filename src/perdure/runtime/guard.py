@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import zoneinfo
 from types import FrameType
 
 from perdure.errors import NotAllowedInWorkflow
@@ -10,14 +11,27 @@ from perdure.runtime.places import line_of
 
 REFUSED = {
     "open": "opens a file",
+    "builtins.input": "waits for the keyboard",
+    "os.listdir": "reads a folder",
+    "os.scandir": "reads a folder",
+    "os.mkdir": "makes a folder",
+    "os.remove": "removes a file",
+    "os.rename": "renames a file",
+    "os.rmdir": "removes a folder",
+    "os.truncate": "changes a file",
+    "os.link": "makes a link",
+    "os.symlink": "makes a link",
+    "os.kill": "signals a process",
     "os.system": "runs a command",
     "os.exec": "runs a command",
     "os.fork": "forks",
+    "os.forkpty": "forks",
     "os.posix_spawn": "starts a process",
     "subprocess.Popen": "starts a process",
     "socket.connect": "opens a connection",
     "socket.bind": "opens a socket",
     "socket.sendto": "sends on a socket",
+    "socket.sendmsg": "sends on a socket",
     "socket.getaddrinfo": "looks up a host",
     "socket.gethostbyname": "looks up a host",
     "sqlite3.connect": "opens a database",
@@ -31,6 +45,7 @@ _ON_BEHALF_OF = frozenset(
     {
         "importlib._bootstrap",
         "importlib._bootstrap_external",
+        "importlib.metadata",
         "linecache",
         "logging",
         "logging.handlers",
@@ -39,7 +54,7 @@ _ON_BEHALF_OF = frozenset(
         "warnings",
     }
 )
-"""Modules whose file access replays harmlessly: imports, tracebacks, log handlers, time zones."""
+"""Modules whose file access replays harmlessly: imports, what is installed (pydantic asks for plugins), tracebacks, logs, time zones."""
 
 _installed = False
 
@@ -53,12 +68,12 @@ def install() -> None:
         _silence_replays()
 
 
-def _watch(event: str, _arguments: tuple[object, ...]) -> None:
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
     does = REFUSED.get(event)
     if does is None or getattr(asyncio._get_running_loop(), "host", None) is None:
         return
     frame: FrameType = sys._getframe(1)
-    if not _is_on_behalf(frame):
+    if not (_is_on_behalf(frame) or _is_time_zone(event, arguments)):
         raise NotAllowedInWorkflow(
             f"{line_of(frame)}: this {does} inside workflow code, which would happen again on every replay; move this into a step"
         )
@@ -72,13 +87,18 @@ def _is_on_behalf(frame: FrameType | None) -> bool:
     return False
 
 
+def _is_time_zone(event: str, arguments: tuple[object, ...]) -> bool:
+    """ZoneInfo reads its file in C, on behalf of nobody."""
+    return event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(zoneinfo.TZPATH)
+
+
 def _silence_replays() -> None:
-    """What a workflow logs while it replays was logged before: such records get a level below every handler's."""
+    """What a workflow logs in a replay was logged before, and in a closing run has not happened: such records get a level below all."""
     previous = logging.getLogRecordFactory()
 
     def make(*args: object, **kwargs: object) -> logging.LogRecord:
         record: logging.LogRecord = previous(*args, **kwargs)
-        if getattr(asyncio._get_running_loop(), "is_replaying", False):
+        if getattr(asyncio._get_running_loop(), "is_silent", False):
             record.levelno = -1
         return record
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVarTuple, cast
 
 from perdure.clock import LONGEST, SECOND, Instant
 from perdure.errors import NotAllowedInWorkflow
+from perdure.runtime.closing import REFUSALS_MOST, RunClosing, close_generator, close_task
 from perdure.runtime.places import line_of
 from perdure.runtime.refusals import RefusingLoop
 from perdure.runtime.tasks import AnyCoroutine, NumberedFuture, NumberedTask, caller, refuse_unordered_wait, unordered_batch
@@ -20,14 +21,7 @@ from perdure.runtime.tasks import AnyCoroutine, NumberedFuture, NumberedTask, ca
 Ts = TypeVarTuple("Ts")
 log = logging.getLogger("perdure.workflow")
 CALLBACKS_MOST = 1_000_000  # in one activation; code that spins for ever must not hold the worker
-CLOSES_MOST = 100  # how often a coroutine that swallows GeneratorExit is asked to end
-
-_stubborn: list[object] = []
-"""Coroutines that would not end. Held for ever, for the garbage collector would run their clean-up outside their run."""
-
-
-class RunClosing(BaseException):
-    """What workflow code gets for every command while its run is dropped from memory: not an Exception, so that nobody swallows it."""
+GENERATORS_LEAST = 64  # so many are held before the finished ones are sorted out
 
 
 class RunLoop(RefusingLoop):
@@ -49,6 +43,9 @@ class RunLoop(RefusingLoop):
         self._base = base << 24
         self._made = 0
         self._batch: dict[int, NumberedTask] = {}
+        self._first_task: NumberedTask | None = None
+        self._generators_room = GENERATORS_LEAST
+        self._refusals = 0
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,12 +126,14 @@ class RunLoop(RefusingLoop):
                 self._batch[id(one)] = self._new_task(one, None, None)
         return self._batch.pop(id(coro))
 
-    def _new_task(self, coro: AnyCoroutine, name: str | None, context: Context | None) -> NumberedTask:
+    def _new_task(self, coro: AnyCoroutine, name: str | None, context: Context | None) -> Any:
+        self._made += 1
         if self.is_closing:
             coro.close()
-            raise RunClosing
-        self._made += 1
+            self.refuse_when_closing()
+            return NumberedFuture(self, self._base + self._made)  # that never comes: whoever awaits it can be asked to end there
         task = NumberedTask(coro, self, self._base + self._made, name, context)
+        self._first_task = self._first_task or task
         self.tasks[task.number] = task
         task.add_done_callback(self._forget)
         return task
@@ -164,8 +163,27 @@ class RunLoop(RefusingLoop):
             events._set_running_loop(outer)
 
     def _hold_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """Keep it until the run ends: the garbage collector's moment does not replay."""
+        """Keep it until it has finished or the run ends: the garbage collector's moment does not replay."""
+        if len(self.generators) >= self._generators_room:
+            self.generators = {key: held for key, held in self.generators.items() if getattr(held, "ag_frame", None) is not None}
+            self._generators_room = 2 * len(self.generators) + GENERATORS_LEAST
         self.generators[id(generator)] = generator
+
+    # ── closing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether what the code logs is not to be heard: it was heard before, or will be when the run is taken up again."""
+        return self.is_replaying or self.is_closing
+
+    def refuse_when_closing(self) -> bool:
+        """Raises RunClosing in a run that is closing. True for code that swallows it again and again: it must be made to wait."""
+        if not self.is_closing:
+            return False
+        self._refusals += 1
+        if self._refusals <= REFUSALS_MOST:
+            raise RunClosing
+        return True
 
     def close(self) -> None:
         """Close everything that is suspended, with this loop current, so that each `finally` sees a run that is closing."""
@@ -175,20 +193,32 @@ class RunLoop(RefusingLoop):
         events._set_running_loop(self)
         sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
         try:
-            for task in reversed(list(self.tasks.values())):
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
-            for generator in reversed(list(self.generators.values())):
-                _close_generator(generator)
+            stubborn = [one for one in self._suspended() if not self._close(one)]
         finally:
             sys.set_asyncgen_hooks(*hooks)
             events._set_running_loop(outer)
-            self.tasks.clear()
-            self.generators.clear()
-            self.timers.clear()
-            self._numbers.clear()
-            self._deadlines.clear()
-            self._ready.clear()
+            self._forget_everything()
+        for one in stubborn:
+            log.warning("run %s: workflow code swallows GeneratorExit and cannot be closed; it is kept suspended: %r", self.host, one)
+
+    def _suspended(self) -> list[NumberedTask | AsyncGenerator[Any, Any]]:
+        """The latest first: what was started last is closed before what started it."""
+        return [*reversed(self.tasks.values()), *reversed(self.generators.values())]
+
+    def _close(self, suspended: NumberedTask | AsyncGenerator[Any, Any]) -> bool:
+        self._refusals = 0
+        if isinstance(suspended, NumberedTask):
+            return close_task(self, suspended)
+        return self._first_task is None or close_generator(self, self._first_task, suspended)
+
+    def _forget_everything(self) -> None:
+        self.tasks.clear()
+        self.generators.clear()
+        self.timers.clear()
+        self._numbers.clear()
+        self._deadlines.clear()
+        self._ready.clear()
+        self._first_task = None
 
     def get_debug(self) -> bool:
         return False
@@ -200,29 +230,8 @@ class RunLoop(RefusingLoop):
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if not self.is_replaying:
+        if not self.is_silent:
             log.error("%s (run %s)", context.get("message"), self.host, exc_info=context.get("exception"))
-
-
-def _close(coroutine: Any) -> None:
-    for _ in range(CLOSES_MOST):
-        try:
-            coroutine.close()
-        except BaseException as error:
-            # It swallowed GeneratorExit, or its clean-up failed: there is no run any more that could record it.
-            log.debug("a task of a closing run: %r", error)
-        else:
-            return
-    log.warning("workflow code swallows GeneratorExit and cannot be closed; it is kept suspended: %r", coroutine)
-    _stubborn.append(coroutine)
-
-
-def _close_generator(generator: AsyncGenerator[Any, Any]) -> None:
-    closing = generator.aclose()
-    try:
-        closing.send(None)
-    except BaseException as error:
-        log.debug("an async generator of a closing run: %r", error)
 
 
 new_run_loop = cast("Callable[[object, int], RunLoop]", RunLoop)

@@ -6,18 +6,25 @@ from types import FrameType
 
 _PERDURE = str(Path(__file__).parents[1])
 _OURS = tuple(f"{_PERDURE}/{folder}/" for folder in ("authoring", "codec", "engine", "model", "runtime", "store"))
-_LIBRARIES = tuple({f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_STANDARD = tuple({f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib")})
+_INSTALLED = tuple({f"{sysconfig.get_path(name)}/" for name in ("purelib", "platlib")})
 
 
 def line_of(frame: FrameType | None) -> str:
-    """`file:line in function` of the innermost frame that is neither perdure's nor a library's; else of the innermost."""
-    first = frame
-    while frame is not None:
+    """`file:line in function` of the user's frame: the innermost that is neither perdure's nor a library's.
+
+    Where the user's code is installed like a library, the outermost: what it calls stands further in.
+    """
+    first, installed = frame, None
+    while frame is not None and frame.f_code.co_name != "run_until_idle":
         name = frame.f_code.co_filename
-        if not name.startswith((*_OURS, *_LIBRARIES, "<frozen")):
+        if name.startswith(_INSTALLED):
+            installed = frame if not name.startswith(_OURS) else installed
+        elif not name.startswith((*_OURS, *_STANDARD, "<frozen")):
             return _describe(frame)
         frame = frame.f_back
-    return _describe(first) if first is not None else "unknown line"
+    found = installed or first
+    return _describe(found) if found is not None else "unknown line"
 
 
 def _describe(frame: FrameType) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine, Generator
-from contextvars import Context
+from contextvars import Context, copy_context
 from types import FrameType
 from typing import Any, TypeAlias
 
@@ -14,11 +14,14 @@ AnyCoroutine: TypeAlias = "Coroutine[Any, Any, Any] | Generator[Any, Any, Any]"
 
 
 class NumberedTask(asyncio.Task[Any]):
+    _log_destroy_pending: bool  # of asyncio: whether it complains about a task that is dropped unfinished
+
     def __init__(
         self, coroutine: AnyCoroutine, loop: asyncio.AbstractEventLoop, number: int, name: str | None, context: Context | None
     ) -> None:
         self.number = number
-        super().__init__(coroutine, loop=loop, name=name or f"task-{number & 0xFFFFFF}", context=context)
+        self.context = copy_context() if context is None else context
+        super().__init__(coroutine, loop=loop, name=name or f"task-{number & 0xFFFFFF}", context=self.context)
 
     def __hash__(self) -> int:
         return self.number
@@ -54,9 +57,16 @@ def unordered_batch(frame: FrameType | None) -> list[AnyCoroutine] | None:
     given = frame.f_locals["fs" if "fs" in frame.f_locals else "aws"]
     if not isinstance(given, (list, tuple)):
         raise NotAllowedInWorkflow(
-            f"{line_of(frame)}: as_completed over a {type(given).__name__} of coroutines has no order that replays; give it a list, or tasks"
+            f"{line_of(frame)}: as_completed over a {type(given).__name__} of coroutines has no order that replays; "
+            "give it a list, or tasks"
         )
-    return [one for one in given if asyncio.iscoroutine(one)]
+    coroutines: list[AnyCoroutine] = [one for one in given if asyncio.iscoroutine(one)]
+    if len(coroutines) < len(given):
+        raise NotAllowedInWorkflow(
+            f"{line_of(frame)}: as_completed over coroutines and tasks mixed has no order that replays; "
+            "wrap the coroutines: asyncio.create_task(…)"
+        )
+    return coroutines
 
 
 def refuse_unordered_wait(frame: FrameType) -> None:

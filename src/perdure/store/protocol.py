@@ -14,6 +14,9 @@ from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 
+STRIKES_ALONE = 2  # deaths under a run's code after which it runs alone: from there on no neighbour can be the cause
+STRIKES_MOST = 5  # deaths, the last ones alone, after which it is quarantined
+
 
 class UnknownOutcome(StoreError):
     """COMMIT failed: the transaction may or may not be on disk."""
@@ -116,16 +119,21 @@ class Change:
     intents: list[Intent] = field(default_factory=list)
     issued: int | None = None
     note: bytes | None = None  # None: unchanged
+    clears_strikes: bool = False
     ending: Park | Release | Quarantine | Finish | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """How many runs, of which workflows, may become mine: due ones, and those whose owner is dead or unknown."""
+    """How many runs, of which workflows, may become mine: due ones, and those whose owner is dead or unknown.
+
+    A run under whose code processes died twice is a suspect: it is claimed alone, by a worker that has nothing else (`is_alone`).
+    """
 
     room: int
     workflows: tuple[str, ...]
     python: str
+    is_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +164,7 @@ class Claimed:
 
     row: RunRow
     started: Record | None
+    strikes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +173,7 @@ class Committed:
     written: Sequence[Written]
     claimed: Sequence[Claimed]
     owned: frozenset[str] | None = None  # after this checkpoint, where asked for
+    suspects_wait: bool = False  # some run can be claimed only by a worker that has nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +245,13 @@ class Store(Protocol):
 
     async def workers(self) -> Sequence[WorkerRow]: ...
 
-    async def declare_dead(self, incarnation: str, seen_expires_at: Microseconds) -> bool:
-        """One compare-and-set: False when it has renewed since it was seen, or is dead already."""
+    async def declare_dead(
+        self, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str] = frozenset(), strikes_most: int = STRIKES_MOST
+    ) -> bool:
+        """One compare-and-set: False when it has renewed since it was seen, or is dead already.
+
+        In the same transaction each run of it whose code was `executing` gets a strike; one with `strikes_most` is quarantined.
+        """
 
     async def retire(self, incarnation: str) -> None:
         """Clean end of a worker: its row is dead at once, whatever it still owned is claimable."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from perdure.cli.complaints import complain
 from perdure.cli.exits import Exit
 from perdure.cli.options import Choices, common_options, pass_choices
 from perdure.cli.output import print_one, shown_url
@@ -43,9 +44,14 @@ def status(choices: Choices) -> int:
     Example:
       perdure db status -o json
     """
-    found = _schema(choices, create=False, migrate=False)
-    print_status(choices, found)
-    return Exit.NOT_MET if found.pending else Exit.OK
+    from perdure.errors import SchemaTooOld
+
+    try:
+        print_status(choices, _schema(choices, create=False, migrate=False))
+    except SchemaTooOld as error:
+        complain(error, debug=choices.debug)
+        return Exit.NOT_MET  # the store can be reached; it is the check that does not hold
+    return Exit.OK
 
 
 def print_status(choices: Choices, found: "SchemaStatus") -> None:

@@ -62,8 +62,8 @@ async def _serve(engine: "Engine", where: str, names: list[str]) -> int:
     """Run until a signal asks for the end, or the engine cannot go on."""
     import asyncio
 
-    stopping = Stopping(engine)
-    stopping.listen(asyncio.get_running_loop())
+    stopping = Stopping(engine, asyncio.get_running_loop())
+    stopping.listen()
     async with engine:
         stopping.is_serving = True
         log.info("worker %d runs %s on %s", os.getpid(), ", ".join(names), shown_url(where))
@@ -74,7 +74,7 @@ async def _serve(engine: "Engine", where: str, names: list[str]) -> int:
             progress.cancel()
         if engine.failure.done():
             engine.failure.result()
-    log.info("stopped: every run was handed over")
+    log.info("stopped")
     return stopping.exit
 
 

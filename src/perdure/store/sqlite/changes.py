@@ -29,6 +29,7 @@ class Rows:
     fail_attempt: list[Row] = field(default_factory=list)
     intend: list[Row] = field(default_factory=list)
     settle: list[Row] = field(default_factory=list)
+    clear_strikes: list[Row] = field(default_factory=list)
     take_signals: list[Row] = field(default_factory=list)
     note: list[Row] = field(default_factory=list)
     give_up: list[Row] = field(default_factory=list)
@@ -42,6 +43,7 @@ class Rows:
         many(db, "fail_attempt", self.fail_attempt)
         many(db, "intend", self.intend)
         many(db, "settle", self.settle)
+        many(db, "clear_strikes", self.clear_strikes)
         many(db, "take_signals", self.take_signals)
         for name, rows in (("note", self.note), ("give_up", self.give_up), ("quarantine", self.quarantine), ("finish", self.finish)):
             if many(db, name, rows) != len(rows):
@@ -107,6 +109,8 @@ class Gathering:
         records = self._record(change, new, at)
         if change.failures or change.intents or change.settled:
             self._attempts(change, at)
+        if change.clears_strikes:
+            self.rows.clear_strikes.append((self._namespace, change.run_id))
         if isinstance(change.ending, Park):
             is_parked = not records and not has_more and not self._has_signals(change.run_id)
             self._park_or_note(change, change.ending, is_parked)

@@ -18,9 +18,9 @@ def checkpoint(db: apsw.Connection, namespace: str, clock: Clock, batch: Checkpo
     now = clock.now()
     pass_fence(db, namespace, clock, batch)
     written = write_all(db, namespace, now, batch, inbox_page)
-    claimed = claim(db, namespace, now, batch, batch.claims, claim_page) if batch.claims is not None else ()
+    claimed, suspects_wait = claim(db, namespace, now, batch, batch.claims, claim_page) if batch.claims is not None else ((), False)
     mine = owned(db, namespace, batch.incarnation) if batch.lists_owned else None
-    return Committed(now, written, claimed, mine)
+    return Committed(now, written, claimed, mine, suspects_wait)
 
 
 def write_all(db: apsw.Connection, namespace: str, now: Instant, batch: Checkpoint, inbox_page: int) -> Sequence[Written]:

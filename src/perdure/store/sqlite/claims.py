@@ -1,13 +1,14 @@
 """Which runs become mine: due ones, and those whose owner is dead or unknown."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 
 import apsw
 
 from perdure.clock import Instant
 from perdure.model.records import Record, RecordKind
 from perdure.model.states import RunState
-from perdure.store.protocol import Checkpoint, Claimed, Claims
+from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
 from perdure.store.sqlite.changes import history_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.rows import run_row
@@ -19,17 +20,26 @@ INSERT_RECORD = named_queries("checkpoints")["insert_record"]
 STATE_BEFORE, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
 
 
-def claim(db: apsw.Connection, namespace: str, now: Instant, batch: Checkpoint, wanted: Claims, page: int) -> Sequence[Claimed]:
-    """At most a page. Each checkpoint begins with another workflow, and with orphans or with due runs by turns, so that nothing starves."""
+def claim(
+    db: apsw.Connection, namespace: str, now: Instant, batch: Checkpoint, wanted: Claims, page: int
+) -> tuple[Sequence[Claimed], bool]:
+    """At most a page, and whether a suspect waits for a worker that has nothing else.
+
+    Each checkpoint begins with another workflow, and with orphans or with due runs by turns, so that nothing starves.
+    """
     room = min(wanted.room, page)
-    found: list[Row] = []
-    if room > 0 and wanted.workflows:
-        values = {"namespace": namespace, "incarnation": batch.incarnation, "python": wanted.python, "now": now}
+    if room <= 0 or not wanted.workflows:
+        return (), False
+    values = {"namespace": namespace, "incarnation": batch.incarnation, "python": wanted.python, "now": now, "strikes_alone": STRIKES_ALONE}
+    strikes: dict[str, int] = dict(fetch(db, SQL["strikes"], (namespace,)))
+    suspect = fetch(db, SQL["suspect"], {**values, "workflows": json.dumps(wanted.workflows)}) if strikes else []
+    found: list[Row] = suspect if wanted.is_alone else []
+    if not found:
         for statement, more in searches(db, namespace, batch.number, wanted):
             found += fetch(db, statement, {**values, **more, "room": room - len(found)})
             if len(found) >= room:
                 break
-    return take(db, namespace, now, batch.incarnation, wanted.python, found)
+    return take(db, namespace, now, batch.incarnation, wanted.python, found, strikes), bool(suspect) and not wanted.is_alone
 
 
 def searches(db: apsw.Connection, namespace: str, turn: int, wanted: Claims) -> Iterator[tuple[str, dict[str, str]]]:
@@ -46,9 +56,13 @@ def dead_owners(db: apsw.Connection, namespace: str) -> Sequence[str]:
     return [owner for (owner,) in fetch(db, SQL["dead_owners"], (namespace,))]
 
 
-def take(db: apsw.Connection, namespace: str, now: Instant, incarnation: str, python: str, found: Sequence[Row]) -> Sequence[Claimed]:
+def take(
+    db: apsw.Connection, namespace: str, now: Instant, incarnation: str, python: str, found: Sequence[Row], strikes: Mapping[str, int]
+) -> Sequence[Claimed]:
     change_each(db, SQL["claim"], [(namespace, row[0], row[OWNER_BEFORE], incarnation, python) for row in found])
-    claimed = [Claimed(run_row(row), started(row, now) if row[STATE_BEFORE] == RunState.PENDING else None) for row in found]
+    claimed = [
+        Claimed(run_row(row), started(row, now) if row[STATE_BEFORE] == RunState.PENDING else None, strikes.get(row[0], 0)) for row in found
+    ]
     records = [history_row(namespace, one.row.id, one.row.generation, one.started) for one in claimed if one.started is not None]
     change_each(db, INSERT_RECORD, records)
     return claimed

@@ -49,6 +49,7 @@ def resume(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> Ru
     row = read_run(db, namespace, run_id)
     if row is not None:
         change(db, SQL["resume"], (namespace, run_id, clock.now()))
+        change(db, SQL["acquit"], (namespace, run_id))
     return row
 
 

@@ -58,8 +58,24 @@ def listed(db: apsw.Connection, namespace: str) -> Sequence[WorkerRow]:
     return [worker_row(row) for row in fetch(db, SQL["listed"], (namespace,))]
 
 
-def declare_dead(db: apsw.Connection, namespace: str, incarnation: str, seen_expires_at: Microseconds) -> bool:
-    return change(db, SQL["declare_dead"], (namespace, incarnation, seen_expires_at)) == 1
+def declare_dead(
+    db: apsw.Connection, namespace: str, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str], strikes_most: int
+) -> bool:
+    if change(db, SQL["declare_dead"], (namespace, incarnation, seen_expires_at)) != 1:
+        return False
+    for run_id in sorted(executing):
+        change(db, SQL["strike"], (namespace, incarnation, run_id))
+    if executing:
+        change(db, SQL["quarantine_poison"], (namespace, incarnation, strikes_most, poison(strikes_most)))
+    return True
+
+
+def poison(strikes: int) -> bytes:
+    """The error of a run that kills its workers, as failures are stored."""
+    message = (
+        f"{strikes} processes died while its code was executing, the last ones with nothing else to run; fix the code, then resume the run"
+    )
+    return json.dumps({"type": "perdure.errors.PoisonedRun", "message": message, "args": None, "traceback": ""}).encode()
 
 
 def retire(db: apsw.Connection, namespace: str, incarnation: str) -> None:

@@ -13,7 +13,9 @@ from perdure.store.sqlite.transactions import Done, Failed, Function, Outcome, T
 T = TypeVar("T")
 
 FUNCTIONS_IN_ONE_TRANSACTION = 500
-POLL_SECONDS = 0.004  # how often an idle writer looks for what other processes wrote, while somebody wants to know
+POLL_SECONDS = 0.012  # how often an idle writer looks for what other processes wrote, while somebody wants to know: 0.6 % of a core
+QUICK_POLL_SECONDS = 0.003
+QUICK_POLLS = 300  # after something was written, by us or others: more often comes soon
 CLOSE_SECONDS = 30.0  # a thread that hangs in the kernel longer than this is left behind
 
 
@@ -59,6 +61,7 @@ class Writer:
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._opened: asyncio.Future[None] = loop.create_future()
         self._stopped: asyncio.Future[None] = loop.create_future()
+        self._quick_polls_left = 0
         self._thread = threading.Thread(target=self._work, name="perdure-writer", daemon=True)
 
     # ── on the event loop ────────────────────────────────────────────────────────────────────────────────────────────
@@ -106,10 +109,10 @@ class Writer:
         self._thread.join()
 
     def _schedule(self) -> None:
-        """In call_soon, so that all that is asked in this turn of the loop, and by those just answered, shares one transaction."""
+        """One turn of the loop later, so that a start and the claim that follows it in the next turn share one transaction."""
         if not self._is_scheduled and not self._is_under_way:
             self._is_scheduled = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._loop.call_soon, self._flush)
 
     def _flush(self) -> None:
         self._is_scheduled = False
@@ -160,17 +163,25 @@ class Writer:
     def _serve(self) -> bool:
         """One item; False after the last."""
         try:
-            item = self._items.get(timeout=POLL_SECONDS if self._transactions.watches else None)
+            item = self._items.get(timeout=self._patience())
         except Empty:  # nothing to do: the moment to look
+            self._quick_polls_left -= 1
             self._transactions.look_for_others()
         else:
             if isinstance(item, Stop):
                 return False
+            self._quick_polls_left = QUICK_POLLS
             self._do(item)
         if self._transactions.others_wrote:
             self._transactions.others_wrote = False
+            self._quick_polls_left = QUICK_POLLS
             self._loop.call_soon_threadsafe(self._tell)
         return True
+
+    def _patience(self) -> float | None:
+        if not self._transactions.watches:
+            return None
+        return QUICK_POLL_SECONDS if self._quick_polls_left > 0 else POLL_SECONDS
 
     def _do(self, item: list[Asked] | AskedNow | LookAround) -> None:
         if isinstance(item, list):

@@ -49,7 +49,7 @@ create table history (
     attempt integer not null,
     checksum integer not null,          -- over everything from position on
     primary key (namespace, run_id, generation, position)
-) strict, without rowid;
+) strict; -- by order of writing, with an index by key: neighbours in time share pages, so a commit of many runs writes few of them
 
 create table attempts (
     namespace text not null,
@@ -97,4 +97,11 @@ create table workers (
     expires_at integer not null,
     started_at integer not null,
     primary key (namespace, incarnation)
+) strict, without rowid;
+
+create table suspects (
+    namespace text not null,
+    run_id text not null,
+    strikes integer not null,           -- deaths of a process while this run's code was executing, since its last progress
+    primary key (namespace, run_id)
 ) strict, without rowid;

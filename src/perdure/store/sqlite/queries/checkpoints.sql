@@ -27,6 +27,10 @@ where namespace = ?1 and id = ?2 and owner = ?3;
 update runs set issued = coalesce(?4, issued), note = coalesce(?5, note)
 where namespace = ?1 and id = ?2 and owner = ?3;
 
+-- name: clear_strikes
+-- It got past what it was suspected for.
+delete from suspects where namespace = ?1 and run_id = ?2;
+
 -- name: fail_attempt
 -- Says how often this command has failed and when it is tried again, whatever stood there.
 insert or replace into attempts (namespace, run_id, command, name, digest, failures, began_at, next_at, error, intent)

@@ -4,6 +4,7 @@ select id, workflow, 'running', generation, input, input_hash, seed, coalesce(py
     :incarnation, null, issued, note, waiting_for, error, state, owner
 from runs
 where namespace = :namespace and workflow = :workflow and only_python = :only_python and wake_at <= :now
+    and not exists (select 1 from suspects where suspects.namespace = :namespace and run_id = runs.id and strikes >= :strikes_alone)
 order by wake_at limit :room;
 
 -- name: orphaned
@@ -12,7 +13,23 @@ select id, workflow, 'running', generation, input, input_hash, seed, coalesce(py
     :incarnation, null, issued, note, waiting_for, error, state, owner
 from runs indexed by runs_owned
 where namespace = :namespace and owner = :owner and workflow = :workflow and only_python in ('', :python)
+    and not exists (select 1 from suspects where suspects.namespace = :namespace and run_id = runs.id and strikes >= :strikes_alone)
 limit :room;
+
+-- name: suspect
+-- A run that is due or belongs to a dead or unknown owner, and under whose code processes died: as it is once claimed.
+select id, workflow, 'running', generation, input, input_hash, seed, coalesce(python, :python), only_python <> '', created_at, ended_at,
+    :incarnation, null, issued, note, waiting_for, error, state, owner
+from suspects join runs on runs.namespace = suspects.namespace and runs.id = suspects.run_id
+where suspects.namespace = :namespace and strikes >= :strikes_alone and only_python in ('', :python)
+    and workflow in (select value from json_each(:workflows))
+    and (wake_at <= :now or (owner is not null and not exists (
+        select 1 from workers where workers.namespace = :namespace and incarnation = runs.owner and state = 'live')))
+limit 1;
+
+-- name: strikes
+-- Of every run that has any.
+select run_id, strikes from suspects where namespace = ?1;
 
 -- name: dead_owners
 -- Every owner of a run that is not a live worker; steps from owner to owner, not from run to run.

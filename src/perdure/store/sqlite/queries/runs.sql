@@ -22,6 +22,10 @@ order by created_at desc, id desc limit :limit;
 -- One row if the run is quarantined: it becomes due.
 update runs set state = 'waiting', wake_at = ?3, error = null where namespace = ?1 and id = ?2 and state = 'quarantined';
 
+-- name: acquit
+-- Somebody has looked at it: it runs like any other again.
+delete from suspects where namespace = ?1 and run_id = ?2;
+
 -- name: records
 -- The records of one generation in order.
 select position, at, kind, name, command, digest, input, output, error, attempt, checksum

@@ -26,6 +26,18 @@ from workers where namespace = ?1 order by started_at, incarnation;
 -- One row if it is live and has not renewed since it was seen.
 update workers set state = 'dead' where namespace = ?1 and incarnation = ?2 and state = 'live' and expires_at = ?3;
 
+-- name: strike
+-- One more death while this run's code was executing, if it belongs to the dead.
+insert into suspects (namespace, run_id, strikes)
+select namespace, id, 1 from runs where namespace = ?1 and owner = ?2 and id = ?3
+on conflict do update set strikes = strikes + 1;
+
+-- name: quarantine_poison
+-- Runs of the dead under whose code too many processes died: nobody claims them until they are resumed.
+update runs set state = 'quarantined', owner = null, wake_at = null, waiting_for = null, error = ?4
+where namespace = ?1 and owner = ?2
+    and id in (select run_id from suspects where suspects.namespace = ?1 and strikes >= ?3);
+
 -- name: retire
 -- Dead from now on.
 update workers set state = 'dead' where namespace = ?1 and incarnation = ?2;

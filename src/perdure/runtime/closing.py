@@ -1,0 +1,56 @@
+"""Ends what is suspended in a run that leaves memory: each `finally` runs here and now, where no command is answered any more."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextvars import Context
+from typing import Any
+
+from perdure.runtime.tasks import NumberedTask
+
+log = logging.getLogger("perdure.workflow")
+THROWS_MOST = 100  # how often code that swallows RunClosing is asked to end
+
+_stubborn: list[object] = []
+"""What would not end. Held for ever, for the garbage collector would run its clean-up outside its run."""
+
+
+class RunClosing(BaseException):
+    """What workflow code gets wherever it waits while its run is dropped from memory: not an Exception, so that nobody swallows it."""
+
+
+def close_task(loop: asyncio.AbstractEventLoop, task: NumberedTask) -> bool:
+    """In its own context, and as the current task so that `asyncio.timeout` works. Whether it ended; if not, it is held for ever."""
+    task._log_destroy_pending = False
+    return _end_as(loop, task, task.context, task.get_coro()) or _hold(task)
+
+
+def close_generator(loop: asyncio.AbstractEventLoop, task: NumberedTask, generator: AsyncGenerator[Any, Any]) -> bool:
+    """Whose task it was is not known: any will do. Whether it ended; if not, it is held for ever."""
+    closing = generator.aclose()
+    return _end_as(loop, task, Context(), closing) or _hold(generator)
+
+
+def _end_as(loop: asyncio.AbstractEventLoop, task: NumberedTask, context: Context, suspended: Any) -> bool:
+    asyncio.tasks._enter_task(loop, task)
+    try:
+        return context.run(_end, suspended)
+    finally:
+        asyncio.tasks._leave_task(loop, task)
+
+
+def _end(suspended: Any) -> bool:
+    """`close()` would not do: where inner code goes on waiting it ends the outer code only, and the inner is left to the collector."""
+    try:
+        for _ in range(THROWS_MOST):
+            suspended.throw(RunClosing())
+    except BaseException as error:
+        # It ended, whatever its clean-up raised: there is no run any more that could record it.
+        log.debug("a task of a closing run: %r", error)
+        return True
+    return False
+
+
+def _hold(stubborn: object) -> bool:
+    _stubborn.append(stubborn)
+    return False
