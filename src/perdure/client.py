@@ -12,6 +12,7 @@ from perdure.codec.parameters import encode_unbound
 from perdure.codec.values import canonical, decode, digest, encode
 from perdure.errors import BadInput, NotRetryable, RunCancelled, RunConflict, RunFailed, RunNotFound, UnknownWorkflow
 from perdure.ids import Entropy, OsEntropy, new_id
+from perdure.model.records import Record, RecordKind
 from perdure.model.runs import NewRun, NewSignal, RunRow
 from perdure.model.states import RunState
 from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, shown
@@ -42,8 +43,10 @@ class Client:
         self._clock: Clock = HostClock()
         self._entropy: Entropy = OsEntropy()
         self._workflows: dict[str, Workflow[..., Any]] = {}
-        self._watched: dict[str, list[asyncio.Event]] = {}
+        self._watched: dict[str, list[Watcher]] = {}
         self._stop_watching: Callable[[], None] | None = None
+        self._keeps_watching = False
+        self._poll: asyncio.TimerHandle | None = None
         self._opened: Store | None = None
 
     @classmethod
@@ -58,6 +61,9 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._stop_watching is not None:
+            self._stop_watching()
+            self._stop_watching = None
         store, self._opened = self._opened, None
         if store is not None:
             await store.close()
@@ -223,62 +229,82 @@ class Client:
 
     async def wait_for_result(self, run_id: str, timeout: Duration | None) -> Any:
         seconds = None if timeout is None else to_microseconds(timeout, "timeout") / SECOND
+        if seconds is None:
+            return self._result_of(run_id, *await self._wait_for_end(run_id))
         try:
             async with asyncio.timeout(seconds):
-                row = await self._wait_for_end(run_id)
+                workflow, last = await self._wait_for_end(run_id)
         except TimeoutError:
             raise TimeoutError(f"run {run_id!r} has not ended within {seconds:g} s; it goes on, ask again") from None
-        return await self._result_of(row)
+        return self._result_of(run_id, workflow, last)
 
-    async def _wait_for_end(self, run_id: str) -> RunRow:
-        with self._watch(run_id) as changed:
-            while True:
-                changed.clear()
-                row = await self._row(run_id)
-                if row.state.is_final:
-                    return row
-                try:
-                    async with asyncio.timeout(self._settings.poll_seconds):
-                        await changed.wait()
-                except TimeoutError:
-                    continue  # every hint may be lost: look again
+    async def _wait_for_end(self, run_id: str) -> tuple[str, Record | None]:
+        """The workflow's name and the last record; None of a cancelled run."""
+        with self._watch(run_id) as watcher:
+            while watcher.end is None:
+                watcher.changed.clear()
+                row = None if self._will_tell(run_id) else await self._row(run_id)
+                if row is not None and row.state.is_final:
+                    return row.workflow, await self._store.last_record(run_id)
+                await watcher.changed.wait()
+            return watcher.end
 
-    async def _result_of(self, row: RunRow) -> Any:
-        last = await self._store.last_record(row.id)
-        if row.state is RunState.CANCELLED:
-            raise RunCancelled(f"run {row.id!r} was cancelled")
-        if last is None:
-            raise RunNotFound(f"run {row.id!r} has ended but its last record is gone")
-        if row.state is RunState.FAILED:
+    def _will_tell(self, _run_id: str) -> bool:
+        """Whether a worker in this process has the run and will say when it ends."""
+        return False
+
+    def _result_of(self, run_id: str, workflow: str, last: Record | None) -> Any:
+        if last is None or last.kind not in (RecordKind.COMPLETED, RecordKind.FAILED):
+            raise RunCancelled(f"run {run_id!r} was cancelled")
+        if last.kind is RecordKind.FAILED:
             cause = decode_failure(last.error or b"{}")
-            raise RunFailed(f"run {row.id!r} of workflow {row.workflow!r} failed: {type(cause).__name__}: {cause}") from cause
-        known = self._workflows.get(row.workflow)
+            raise RunFailed(f"run {run_id!r} of workflow {workflow!r} failed: {type(cause).__name__}: {cause}") from cause
+        known = self._workflows.get(workflow)
         payload = last.output or b"null"
-        return known.returns.decode(payload) if known is not None else decode(payload, Any, what=f"result of run {row.id}")
+        return known.returns.decode(payload) if known is not None else decode(payload, Any, what=f"result of run {run_id}")
 
     @contextmanager
-    def _watch(self, run_id: str) -> "Iterator[asyncio.Event]":
-        event = asyncio.Event()
-        self._watched.setdefault(run_id, []).append(event)
+    def _watch(self, run_id: str) -> "Iterator[Watcher]":
+        watcher = Watcher()
+        self._watched.setdefault(run_id, []).append(watcher)
         if self._stop_watching is None:
             self._stop_watching = self._store.on_change(self._changed)
+        if self._poll is None:
+            self._poll_again()
         try:
-            yield event
+            yield watcher
         finally:
-            self._watched[run_id].remove(event)
+            self._watched[run_id].remove(watcher)
             if not self._watched[run_id]:
                 del self._watched[run_id]
-            if not self._watched and self._stop_watching is not None:
+            if not self._watched and not self._keeps_watching and self._stop_watching is not None:
                 self._stop_watching()
                 self._stop_watching = None
 
-    def _changed(self) -> None:
-        for run_id in list(self._watched):
-            self._ended(run_id)
+    def _poll_again(self) -> None:
+        """Every hint may be lost: while somebody waits, look again now and then."""
+        self._poll = None
+        if self._watched:
+            self._changed()
+            self._poll = asyncio.get_running_loop().call_later(self._settings.poll_seconds, self._poll_again)
 
-    def _ended(self, run_id: str) -> None:
-        for event in self._watched.get(run_id, ()):
-            event.set()
+    def _changed(self) -> None:
+        for watchers in self._watched.values():
+            for watcher in watchers:
+                watcher.changed.set()
+
+    def _ended(self, run_id: str, workflow: str, last: Record) -> None:
+        for watcher in self._watched.get(run_id, ()):
+            watcher.end = workflow, last
+            watcher.changed.set()
+
+
+class Watcher:
+    """Somebody who waits for the end of a run."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.end: tuple[str, Record] | None = None
 
 
 def _checked(name: str, what: str, characters_most: int) -> str:

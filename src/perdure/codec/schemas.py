@@ -77,7 +77,7 @@ def adjust_any(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def natural_of_any(value: object) -> Any:
-    return value if is_plain(value) else natural(value)
+    return natural(value) if type(value) is float or not is_plain(value) else value
 
 
 def adjust_set(node: dict[str, Any]) -> dict[str, Any]:

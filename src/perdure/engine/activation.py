@@ -91,6 +91,7 @@ class Activation:
         run.reads_inbox = True
         self.look(run)
         self.committer.touch(run)
+        self.ports.reached("run.replayed")
 
     # ── one batch of records ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,6 +176,8 @@ class Activation:
 
     def _rest(self, run: LiveRun) -> None:
         """It only waits. Park it at once when nothing can come soon, else keep it a little."""
+        if run.has_work:
+            return  # the worker is being stopped and begins no step any more; the run is handed over
         moment, now = run.next_moment(), self.ports.clock.now()
         if moment is not None and moment - now < self.settings.park_wait_seconds * SECOND:
             return
@@ -188,7 +191,7 @@ class Activation:
 
     def park(self, run: LiveRun) -> None:
         """Write it as waiting and drop it from memory, unless something has come for it meanwhile."""
-        if run.is_mine and not run.is_busy and run.execution.outcome is None:
+        if run.is_mine and not run.is_busy and not run.has_work and run.execution.outcome is None:
             moment = run.next_moment()
             run.ending = Park(moment, waiting_for(run))
             self.committer.touch(run)

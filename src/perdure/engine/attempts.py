@@ -93,7 +93,7 @@ class Attempts:
         if command.options.timeout is not None:
             attempt.timer = self._loop.call_later(command.options.timeout / SECOND, self._timed_out, run, attempt)
         try:
-            args, kwargs = command.step.parameters.decode(command.payload)
+            args, kwargs = command.take_arguments()
         except PerdureError as error:
             self._ended(run, attempt, None, error, is_final=True)
             return
@@ -153,6 +153,7 @@ class Attempts:
     def _ended(self, run: LiveRun, attempt: Attempt, payload: bytes | None, error: BaseException | None, *, is_final: bool = False) -> None:
         """Every started attempt ends here exactly once: its slot is free again."""
         self._ports.reached("attempt.end")
+        attempt.task = None  # it refers back to this attempt through its context: without a cycle nothing is left to the garbage collector
         self.under_way.discard(attempt)
         if not self.under_way:
             self._on_quiet()

@@ -62,6 +62,7 @@ async def begin_lease(
     )
     try:
         await store.register(row, length)
+        ports.reached("lease.registered")
     except BaseException:
         if presence is not None:
             presence.leave()

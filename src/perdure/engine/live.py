@@ -63,6 +63,11 @@ class LiveRun:
         """Whether something is under way that will write."""
         return self.is_loading or self.is_in_flight or self.has_news or bool(self.attempts)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether it asks for a step that could begin now: then it does not only wait."""
+        return any(one.number not in self.retrying or self.retrying[one.number].next_at is None for one in self.execution.wanted())
+
     def next_moment(self) -> Instant | None:
         """When it must be looked at again, if nothing else happens: its next timer or next try of a step."""
         moments = [one.next_at for one in self.retrying.values() if one.next_at is not None]
@@ -81,4 +86,5 @@ class LiveRun:
                 retrying.timer.cancel()
         for attempt in list(self.attempts.values()):
             attempt.abandon()
-        self.execution.close()
+        if self.execution.outcome is None:  # else it was closed when it ended
+            self.execution.close()

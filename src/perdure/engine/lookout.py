@@ -103,6 +103,7 @@ class Lookout:
             try:
                 if await sweep(self._store, self._ports.clock, incarnation(), self._workflows):
                     self._claim()
+                self._ports.reached("sweep.done")
             except StoreFailed:
                 raise
             except StoreError as error:

@@ -38,6 +38,7 @@ class Engine(Client):
         self._clock = self._ports.clock
         self._entropy = self._ports.entropy
         self._worker: Worker | None = None
+        self._keeps_watching = True  # its worker watches all the time anyway
 
     async def __aenter__(self) -> Self:
         store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock)
@@ -77,6 +78,9 @@ class Engine(Client):
             return await self._store.start(run)
         self.worker.loop.call_soon(self.worker.claim_now)  # in time to share the transaction of the start
         return await self._store.start(run)
+
+    def _will_tell(self, run_id: str) -> bool:
+        return self._worker is not None and run_id in self._worker.live
 
     def _signalled(self, run_id: str) -> None:
         self.worker.signalled(run_id)

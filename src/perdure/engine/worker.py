@@ -19,6 +19,7 @@ from perdure.engine.lookout import Lookout
 from perdure.engine.patience import insist
 from perdure.engine.ports import Ports
 from perdure.errors import CorruptedHistory, StoreError
+from perdure.model.records import Record
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
@@ -37,7 +38,7 @@ class Worker:
         workflows: Mapping[str, Workflow[..., Any]],
         ports: Ports,
         settings: Settings,
-        on_end: Callable[[str], None],
+        on_end: Callable[[str, str, Record], None],
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.failure: asyncio.Future[None] = self.loop.create_future()
@@ -198,6 +199,7 @@ class Worker:
 
     def _loaded(self, run_ids: list[str], loaded: Mapping[str, Loaded], incarnation: str) -> None:
         for run_id in run_ids:
+            self._ports.reached("run.loaded")
             found = loaded.get(run_id)
             is_wanted = run_id in self._loading and incarnation == self.incarnation
             self._loading.discard(run_id)
@@ -247,7 +249,10 @@ class Worker:
             self._acquit(run.id)
         ending = change.ending
         if ending is not None and (written.is_parked or not isinstance(ending, Park)):
-            self._drop(run, has_ended=isinstance(ending, Finish))
+            self._drop(run)
+            if isinstance(ending, Finish):
+                self._on_end(run.id, run.row.workflow, written.records[-1])
+            self._ports.reached("run.ended" if isinstance(ending, Finish) else "run.let_go")
             if isinstance(ending, Park) and ending.wake_at is not None:
                 self._lookout.wake_by(ending.wake_at)
             return
@@ -271,6 +276,7 @@ class Worker:
             self._suspects.add(row.id)
         if row.id in self.live or row.id in self._loading:
             return
+        self._ports.reached("run.claimed")
         if claimed.started is not None:
             self._activation.first(self._enliven(row), claimed.started)
         else:
@@ -301,12 +307,10 @@ class Worker:
 
     # ── letting go ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _drop(self, run: LiveRun, *, has_ended: bool = False) -> None:
+    def _drop(self, run: LiveRun) -> None:
         self.live.pop(run.id, None)
         run.let_go()
         self._acquit(run.id)
-        if has_ended:
-            self._on_end(run.id)
         self._committer.wake()
 
     def _acquit(self, run_id: str) -> None:
@@ -329,6 +333,7 @@ class Worker:
         """Declared dead: nothing in memory may be recorded. Begin a new life."""
         if incarnation != self.incarnation:
             return
+        self._ports.reached("fence.lost")
         if self._is_stopping:
             self._committer.forget()
             return

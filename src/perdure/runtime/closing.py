@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextvars import Context
 from typing import Any
 
@@ -27,8 +27,8 @@ def close_task(loop: asyncio.AbstractEventLoop, task: NumberedTask) -> bool:
 
 def close_generator(loop: asyncio.AbstractEventLoop, task: NumberedTask, generator: AsyncGenerator[Any, Any]) -> bool:
     """Whose task it was is not known: any will do. Whether it ended; if not, it is held for ever."""
-    closing = generator.aclose()
-    return _end_as(loop, task, Context(), closing) or _hold(generator)
+    _end_as(loop, task, Context(), generator.aclose())
+    return getattr(generator, "ag_frame", None) is None or _hold(generator)
 
 
 def _end_as(loop: asyncio.AbstractEventLoop, task: NumberedTask, context: Context, suspended: Any) -> bool:

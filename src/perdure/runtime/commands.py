@@ -18,7 +18,14 @@ class StepCommand:
     digest: bytes
     activation: int
     future: asyncio.Future[Any]
+    copied: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    """The arguments as `payload` reads back, for the first attempt."""
     is_cancelled: bool = False
+
+    def take_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the step gets: a copy for each attempt, so that none sees what another did to it."""
+        copied, self.copied = self.copied, None
+        return self.step.parameters.decode(self.payload) if copied is None else copied
 
     @property
     def name(self) -> str:

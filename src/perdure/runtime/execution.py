@@ -4,7 +4,9 @@ import asyncio
 import zlib
 from contextvars import Context
 from datetime import datetime
+from functools import cached_property
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from perdure.authoring.current import Info
@@ -47,8 +49,7 @@ class Execution:
         self._steps = {} if steps is None else steps
         self._payload = payload
         self._payload_bytes_most = payload_bytes_most
-        self._random = Random(seed)
-        self._ids = Random(b"uuid4" + seed)
+        self._seed = seed
         self._mailbox = Mailbox()
         self._activation = 0
         self._loop = new_run_loop(self, zlib.crc32(run_id.encode()))
@@ -173,6 +174,8 @@ class Execution:
     def close(self) -> None:
         """Drop the run on purpose: its coroutines are closed here and now, and every command they still give is refused."""
         self._loop.close()
+        self._main = None  # these refer to each other: without the cycle nothing is left to the garbage collector
+        self._loop.host = None
 
     # ── what the engine asks ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,12 +205,13 @@ class Execution:
     # ── what workflow code asks (the Host protocol) ──────────────────────────────────────────────────────────────────
 
     async def call_step(self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
-        if self._loop.refuse_when_closing():
-            await self._loop.create_future()
+        if self._loop.is_closing:
+            await self._loop.create_future()  # there it gets RunClosing
         self._check_name(step)
-        payload = step.parameters.encode(args, kwargs, limit=self._payload_bytes_most)
+        payload, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
+        copied: Any = tuple(ready)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
-        command = StepCommand(self.issued, step, options, payload, digest(payload), self._activation, future)
+        command = StepCommand(self.issued, step, options, payload, digest(payload), self._activation, future, copied)
         self.open[command.number] = command
         self.issued += 1
         self.fresh.append(command)
@@ -220,8 +224,8 @@ class Execution:
             raise
 
     async def receive(self, topics: tuple[str, ...]) -> tuple[str, bytes]:
-        if self._loop.refuse_when_closing():
-            await self._loop.create_future()
+        if self._loop.is_closing:
+            await self._loop.create_future()  # there it gets RunClosing
         found = self._mailbox.take(topics)
         if found is not None:
             return found
@@ -246,16 +250,23 @@ class Execution:
     def random(self) -> Random:
         return self._random
 
+    @cached_property
+    def _random(self) -> Random:
+        return Random(self._seed)
+
+    @cached_property
+    def _ids(self) -> Random:
+        return Random(b"uuid4" + self._seed)
+
     def info(self) -> Info:
         return Info(self.run_id, self.workflow.name)
 
     def set_status(self, note: object) -> None:
-        if self._loop.refuse_when_closing():
+        if self._loop.is_closing:
             return
         self.note = encode(note, object, what="status note", limit=self._payload_bytes_most)
 
     def refuse_child(self, name: str) -> None:
-        self._loop.refuse_when_closing()
         raise NotAllowedInWorkflow(
             f"workflow {name!r} was called inside a workflow; child workflows do not exist yet: call the code in a step or a plain function"
         )

@@ -13,7 +13,7 @@ from typing import Any, TypeVarTuple, cast
 
 from perdure.clock import LONGEST, SECOND, Instant
 from perdure.errors import NotAllowedInWorkflow
-from perdure.runtime.closing import REFUSALS_MOST, RunClosing, close_generator, close_task
+from perdure.runtime.closing import close_generator, close_task
 from perdure.runtime.places import line_of
 from perdure.runtime.refusals import RefusingLoop
 from perdure.runtime.tasks import AnyCoroutine, NumberedFuture, NumberedTask, caller, refuse_unordered_wait, unordered_batch
@@ -45,7 +45,6 @@ class RunLoop(RefusingLoop):
         self._batch: dict[int, NumberedTask] = {}
         self._first_task: NumberedTask | None = None
         self._generators_room = GENERATORS_LEAST
-        self._refusals = 0
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,8 +129,7 @@ class RunLoop(RefusingLoop):
         self._made += 1
         if self.is_closing:
             coro.close()
-            self.refuse_when_closing()
-            return NumberedFuture(self, self._base + self._made)  # that never comes: whoever awaits it can be asked to end there
+            return NumberedFuture(self, self._base + self._made)  # nothing comes of it: whoever awaits it gets RunClosing there
         task = NumberedTask(coro, self, self._base + self._made, name, context)
         self._first_task = self._first_task or task
         self.tasks[task.number] = task
@@ -176,15 +174,6 @@ class RunLoop(RefusingLoop):
         """Whether what the code logs is not to be heard: it was heard before, or will be when the run is taken up again."""
         return self.is_replaying or self.is_closing
 
-    def refuse_when_closing(self) -> bool:
-        """Raises RunClosing in a run that is closing. True for code that swallows it again and again: it must be made to wait."""
-        if not self.is_closing:
-            return False
-        self._refusals += 1
-        if self._refusals <= REFUSALS_MOST:
-            raise RunClosing
-        return True
-
     def close(self) -> None:
         """Close everything that is suspended, with this loop current, so that each `finally` sees a run that is closing."""
         self.is_closing = True
@@ -199,14 +188,13 @@ class RunLoop(RefusingLoop):
             events._set_running_loop(outer)
             self._forget_everything()
         for one in stubborn:
-            log.warning("run %s: workflow code swallows GeneratorExit and cannot be closed; it is kept suspended: %r", self.host, one)
+            log.warning("run %s: workflow code swallows every exception and cannot be closed; it is kept suspended: %r", self.host, one)
 
     def _suspended(self) -> list[NumberedTask | AsyncGenerator[Any, Any]]:
         """The latest first: what was started last is closed before what started it."""
         return [*reversed(self.tasks.values()), *reversed(self.generators.values())]
 
     def _close(self, suspended: NumberedTask | AsyncGenerator[Any, Any]) -> bool:
-        self._refusals = 0
         if isinstance(suspended, NumberedTask):
             return close_task(self, suspended)
         return self._first_task is None or close_generator(self, self._first_task, suspended)

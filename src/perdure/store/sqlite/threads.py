@@ -15,13 +15,26 @@ from perdure.store.sqlite.writer import Writer
 T = TypeVar("T")
 
 
+_forks = 0
+"""How often this process came out of a fork: asking the system for the process id would take longer than all the rest of a check."""
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
 class ThreadRunner:
     """Bound to the event loop and the process it is made in."""
 
     def __init__(self, database: Database, commit: Callable[[Connection], None] = commit_transaction) -> None:
         self._database = database
         self._loop = asyncio.get_running_loop()
-        self._process = os.getpid()
+        self._generation = _forks
         self._writer = Writer(Transactions(database, commit), self._loop)
         self._reader = Reader(database, self._loop)
         self._renewer = Renewer(database)
@@ -54,7 +67,7 @@ class ThreadRunner:
         return self._writer.watch(callback)
 
     async def close(self) -> None:
-        if self._process != os.getpid():
+        if self._generation != _forks:
             return  # the connections are those of the process it was forked from
         if self._closed is not None:
             await asyncio.shield(self._closed)
@@ -73,7 +86,7 @@ class ThreadRunner:
             raise StoreError("the store was opened on another event loop; open an Engine or a Client on this one")
 
     def _refuse_closed(self) -> None:
-        if self._process != os.getpid():
+        if self._generation != _forks:
             raise StoreError("this process was forked after the store had been opened; open a new Engine or Client after the fork")
         if self._closed is not None:
             raise StoreError("the store is closed")
