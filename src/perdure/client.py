@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TRIES_MOST = 5
 _LIST_MOST = 1000
+_LOOK_PAGE = 500
 
 
 class Client:
@@ -47,6 +48,8 @@ class Client:
         self._stop_watching: Callable[[], None] | None = None
         self._keeps_watching = False
         self._poll: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Future[None] | None = None
+        self._looks_again = False
         self._opened: Store | None = None
 
     @classmethod
@@ -64,6 +67,11 @@ class Client:
         if self._stop_watching is not None:
             self._stop_watching()
             self._stop_watching = None
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._poll is not None:
+            self._poll.cancel()
+            self._poll = None
         store, self._opened = self._opened, None
         if store is not None:
             await store.close()
@@ -241,13 +249,14 @@ class Client:
     async def _wait_for_end(self, run_id: str) -> tuple[str, Record | None]:
         """The workflow's name and the last record; None of a cancelled run."""
         with self._watch(run_id) as watcher:
-            while watcher.end is None:
-                watcher.changed.clear()
-                row = None if self._will_tell(run_id) else await self._row(run_id)
-                if row is not None and row.state.is_final:
-                    return row.workflow, await self._store.last_record(run_id)
+            row = None if self._will_tell(run_id) else await self._row(run_id)
+            while row is None or not row.state.is_final:
                 await watcher.changed.wait()
-            return watcher.end
+                watcher.changed.clear()
+                if watcher.end is not None:
+                    return watcher.end
+                row = await self._row(run_id)
+            return row.workflow, await self._store.last_record(run_id)
 
     def _will_tell(self, _run_id: str) -> bool:
         """Whether a worker in this process has the run and will say when it ends."""
@@ -289,9 +298,27 @@ class Client:
             self._poll = asyncio.get_running_loop().call_later(self._settings.poll_seconds, self._poll_again)
 
     def _changed(self) -> None:
-        for watchers in self._watched.values():
-            for watcher in watchers:
-                watcher.changed.set()
+        """Look which of the watched runs have ended. What changes while a look is under way is seen by the next."""
+        if self._looking is not None:
+            self._looks_again = True
+        elif self._watched:
+            self._looking = asyncio.ensure_future(self._look())
+            self._looking.add_done_callback(self._looked)
+
+    async def _look(self) -> None:
+        watched = list(self._watched)
+        for begin in range(0, len(watched), _LOOK_PAGE):
+            for run_id in await self._store.ended(watched[begin : begin + _LOOK_PAGE]):
+                for watcher in self._watched.get(run_id, ()):
+                    watcher.changed.set()
+
+    def _looked(self, look: "asyncio.Future[None]") -> None:
+        self._looking = None
+        if look.cancelled() or look.exception() is not None:
+            return  # the next poll looks again
+        if self._looks_again:
+            self._looks_again = False
+            self._changed()
 
     def _ended(self, run_id: str, workflow: str, last: Record) -> None:
         for watcher in self._watched.get(run_id, ()):

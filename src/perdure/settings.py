@@ -27,10 +27,10 @@ class Settings:
     poll_seconds: float = 1.0  # how late due work is found when every hint is lost
     batch_rows: int = 1000
     batch_bytes: int = 4 * 1024 * 1024
-    claim_page: int = 200
+    claim_page: int = 500
     inbox_page: int = 500  # signals of one run read in one checkpoint
     runs_in_memory: int = 2000
-    replays_at_once: int = 50
+    replays_at_once: int = 100
     replay_slice_seconds: float = 0.002  # how long a replay may hold the event loop
     attempts_at_once: int = 1000
     threads: int = 32

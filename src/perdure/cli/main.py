@@ -34,7 +34,7 @@ class Main(click.Group):
         super().format_help_text(ctx, formatter)
         _verbatim(formatter, _EXAMPLES)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the signature is given by click
         _verbatim(formatter, _EXIT_CODES)
 
 

@@ -17,10 +17,14 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def encode_unbound(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: str, limit: int) -> bytes:
-    """Arguments for a function that is not known here: `{"*": [those without a name], name: …}`, read back by the hints of the function."""
+    """Arguments for a function that is not known here: `{"*": [those without a name], name: …}`, read back by the hints of the function.
+
+    Where all have names the bytes are those that the function itself would give for the same JSON.
+    """
     if POSITIONAL in kwargs:
         raise BadInput(f"{what}: no parameter can be named '{POSITIONAL}'")
-    return Codec(Any).encode({POSITIONAL: list(args), **kwargs}, what=what, limit=limit)
+    unnamed = {POSITIONAL: list(args)} if args else {}
+    return Codec(Any).encode({**unnamed, **kwargs}, what=what, limit=limit)
 
 
 class Parameters:

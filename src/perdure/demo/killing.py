@@ -11,8 +11,10 @@ from perdure.store.protocol import Store
 
 _LOOK_SECONDS = 0.01
 _UP_WITHIN_SECONDS = 15.0
-_IDLE_SECONDS = 0.25  # how long the worker may own nothing before it is given something to do
-_BUSY_WITHIN_SECONDS = 15.0
+_MANY = 4  # runs that it is better to hit than one
+_FOR_MANY_SECONDS = 0.6  # how long they are waited for
+_NUDGE_SECONDS = 0.1  # between two things that the worker is given to do
+_GIVE_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +26,32 @@ class Kill:
     owned: tuple[str, ...]
 
 
-async def kill_at_work(store: Store, worker: WorkerProcess, after_seconds: float, busy: Callable[[], Awaitable[bool]]) -> Kill:
-    """Wait the given time, then until the worker owns a run, and kill it.
+async def kill_at_work(store: Store, worker: WorkerProcess, after_seconds: float, nudge: Callable[[bool], Awaitable[None]]) -> Kill:
+    """Wait the given time, then until the worker owns some runs, or at least one, and kill it.
 
-    `busy` gives it something to do; False: there is nothing left. What the worker finished between the last look and its death
-    does not count as owned: the answer may be a kill with nothing owned.
+    `nudge` gives it something to do, urgently or not. What the worker finished between the last look and its death does not count
+    as owned: the answer may be a kill with nothing owned.
     """
     pid = worker.pid
     await asyncio.sleep(after_seconds)
-    deadline, idle_since = time.monotonic() + _BUSY_WITHIN_SECONDS, time.monotonic()
-    while not await owned_runs(store, worker.pid):
-        if time.monotonic() - idle_since > _IDLE_SECONDS:
-            idle_since = time.monotonic()
-            if not await busy() and time.monotonic() > deadline:
-                raise DemoFailed("the worker had nothing left to do, so it could not be killed at work")
-        await asyncio.sleep(_LOOK_SECONDS)
+    await _until_at_work(store, worker, nudge)
     worker.kill()
     at = time.time_ns() // 1000
     return Kill(at, pid, await owned_runs(store, pid))
+
+
+async def _until_at_work(store: Store, worker: WorkerProcess, nudge: Callable[[bool], Awaitable[None]]) -> None:
+    began = nudged = time.monotonic()
+    while (owned := len(await owned_runs(store, worker.pid))) < _MANY:
+        now = time.monotonic()
+        if owned and now - began > _FOR_MANY_SECONDS:
+            return
+        if now - began > _GIVE_UP_SECONDS:
+            raise DemoFailed("the worker had nothing left to do, so it could not be killed at work")
+        if now - nudged > _NUDGE_SECONDS:
+            nudged = now
+            await nudge(owned == 0)
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def until_up(store: Store, worker: WorkerProcess) -> None:

@@ -49,20 +49,28 @@ def make_plan(requests: Sequence[PurchaseRequest], over_budget: frozenset[str], 
     within = [one.id for one in requests if one.id not in over_budget]
     undecided = frozenset(chance.sample(within, UNDECIDED))
     exception = chance.choice(sorted(over_budget))  # one request over budget is approved all the same
-    planned = [_planned(chance, one.id, within=one.id in within, must=one.id == exception) for one in requests if one.id not in undecided]
-    chance.shuffle(planned)
+    decided = [_decided(chance, one.id, within=one.id in within, must=one.id == exception) for one in requests if one.id not in undecided]
+    chance.shuffle(decided)
+    moments = (chance.uniform(0, 0.3), *(chance.uniform(0.4, 1.5) for _ in range(kills - 1)))  # the first while all are new
     lives = kills + 1
-    decided = {one.request: Outcome.ORDERED if one.decision.approved else Outcome.REJECTED for one in planned}
+    outcomes = {request: Outcome.ORDERED if decision.approved else Outcome.REJECTED for request, decision in decided}
     return Plan(
         seed,
-        tuple(tuple(planned[life::lives]) for life in range(lives)),
-        (chance.uniform(0, 0.25), *(chance.uniform(0.1, 0.9) for _ in range(kills - 1))),  # the first while all are new
-        decided | dict.fromkeys(undecided, Outcome.EXPIRED),
+        tuple(_share(chance, decided[life::lives], moments[life] if life < kills else 0.7) for life in range(lives)),
+        moments,
+        outcomes | dict.fromkeys(undecided, Outcome.EXPIRED),
     )
 
 
-def _planned(chance: Random, request: str, *, within: bool, must: bool) -> Planned:
+def _decided(chance: Random, request: str, *, within: bool, must: bool) -> tuple[str, Decision]:
     approved = must or (within and chance.random() < SHARE_APPROVED)
     comment = "" if approved else chance.choice(_REFUSALS) if within else "over budget"
-    decision = Decision(approved, chance.choice(_APPROVERS), comment)
-    return Planned(request, decision, chance.uniform(0, 1), chance.random() < SHARE_REPEATED)
+    return request, Decision(approved, chance.choice(_APPROVERS), comment)
+
+
+def _share(chance: Random, decided: Sequence[tuple[str, Decision]], moment: float) -> tuple[Planned, ...]:
+    """People answer in bursts: around the moment of the kill, so that some orders are under way and some decisions meet no worker."""
+    return tuple(
+        Planned(request, decision, max(0.0, moment + chance.uniform(-0.6, 0.2)), chance.random() < SHARE_REPEATED)
+        for request, decision in decided
+    )

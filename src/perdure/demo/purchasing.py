@@ -119,7 +119,7 @@ def place_order(request: PurchaseRequest) -> str:
     The system may be busy, or book the order and lose the answer. So it is asked again, always with the same key.
     """
     with noted():
-        call = Request(  # noqa: S310 - http, to the address the operator has set
+        call = Request(  # noqa: S310 - plain http, to the address that the operator has set
             f"{os.environ['ORDER_SYSTEM_URL']}/orders",
             data=json.dumps(asdict(request), default=str).encode(),
             headers={"Content-Type": "application/json", "Idempotency-Key": info().idempotency_key or "", "Attempt": str(info().attempt)},

@@ -40,5 +40,5 @@ def _losses(findings: Findings) -> Iterable[str]:
 
 def _on_the_way(findings: Findings) -> Iterable[str]:
     yield f"{findings.calls:4}  calls to the order system, {findings.busy} of them answered with 503 and tried again"
-    yield f"{findings.asked_again:4}  calls for an order that was booked already: the same order came back, by its idempotency key"
-    yield f"{findings.bodies:4}  step bodies begun for {findings.recorded} recorded results; the others were cut off or answered 503"
+    yield f"{findings.asked_again:4}  calls for an order booked already: by its key the same one came back"
+    yield f"{findings.bodies:4}  step bodies begun for {findings.recorded} recorded results: the others were cut off or met a 503"

@@ -33,7 +33,8 @@ class Show:
         self._screen = screen
         self._plan = plan
         self._requests = requests
-        self._to_decide: deque[Planned] = deque()
+        self._later = deque(planned for share in plan.shares for planned in share)
+        self._soon: deque[Planned] = deque()
         self._sending: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
         self.kills: list[Kill] = []
@@ -85,13 +86,15 @@ class Show:
     def _send_share(self, life: int) -> None:
         """Decisions go their own way: some arrive while no worker is alive."""
         for planned in self._plan.shares[life]:
-            self._to_decide.append(planned)
-            self._spawn(self._decide_later(planned))
+            if planned in self._later:
+                self._later.remove(planned)
+                self._soon.append(planned)
+                self._spawn(self._decide_in_time(planned))
 
-    async def _decide_later(self, planned: Planned) -> None:
+    async def _decide_in_time(self, planned: Planned) -> None:
         await asyncio.sleep(planned.after_seconds)
-        if planned in self._to_decide:  # not sent before its time, to keep the worker busy
-            self._to_decide.remove(planned)
+        if planned in self._soon:  # not sent before its time, to keep the worker busy
+            self._soon.remove(planned)
             await self._decide(planned)
 
     async def _decide(self, planned: Planned) -> None:
@@ -101,15 +104,14 @@ class Show:
             await asyncio.sleep(_REPEAT_SECONDS)
             await run.signal("decision", asdict(planned.decision), key=key)  # the same key: it arrives once
 
-    async def _hasten(self) -> bool:
-        """Send one decision now. False when all are sent. Raises DemoFailed when runs fail, for then nothing is left to show."""
+    async def _nudge(self, is_urgent: bool) -> None:
+        """Send a decision before its time; one planned for a later life only if the worker is idle. Raises DemoFailed when runs fail."""
         for one in (await self.client.runs(status="failed", limit=1)).runs:
             error = (await self.client.run(one.id).status()).error or {}
             raise DemoFailed(f"run {one.id} failed: {error.get('type')}: {error.get('message')}")
-        if not self._to_decide:
-            return False
-        self._spawn(self._decide(self._to_decide.popleft()))
-        return True
+        waiting = self._soon or (self._later if is_urgent else None)
+        if waiting:
+            self._spawn(self._decide(waiting.popleft()))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -119,7 +121,7 @@ class Show:
 
     async def _kill(self, after_seconds: float) -> None:
         while True:
-            kill = await kill_at_work(self._store, self._worker, after_seconds, self._hasten)
+            kill = await kill_at_work(self._store, self._worker, after_seconds, self._nudge)
             if kill.owned:
                 break
             self._screen.tell("it had finished its last run a moment before it died; this kill does not count")

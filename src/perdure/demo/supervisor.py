@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+import signal
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -19,14 +20,16 @@ from perdure.demo.show import Show
 from perdure.errors import BadInput
 
 _FIRST_WORDS = """\
-50 purchase requests go through a workflow: check the budget, wait for a decision, place the order, tell the requester.
-The order system is a process of its own: slow, and it answers 30 % of the calls with 503. Its ledger is the witness.
-The worker that runs the workflow is killed with SIGKILL {kills} times while it is at work, and started again each time.
-In the end every approved request must have been ordered exactly once. It takes under 30 seconds (seed {seed})."""
+50 purchase requests go through a workflow: budget, decision, order, notice.
+The order system is another process: slow, and 30 % of its answers are 503.
+The worker is killed with SIGKILL {kills} times while at work, and started again.
+Every approved request must be ordered exactly once. Under 30 s (seed {seed})."""
 
 
 def perform(*, seed: int | None = None, kills: int = 6, keep: str | None = None) -> int:
     """Run the demo; 0 if every promise held, 1 if not."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: no process may be left behind
     seed = random.randrange(10_000) if seed is None else seed
     screen = Screen()
     folder = _folder(keep)
@@ -80,7 +83,7 @@ def _last_words(screen: Screen, findings: Findings, folder: Path | None, seed: i
     if findings.broken:
         screen.write(screen.styled(f"Promises were broken. The same again: perdure demo --seed {seed}", "red"))
     else:
-        proof = f"Killed {len(findings.losses)} times: every approved request was ordered exactly once, nothing recorded was done again."
+        proof = f"Killed {len(findings.losses)} times: each approved request was ordered exactly once, nothing recorded was redone."
         screen.write(screen.styled(proof, "green"))
     screen.write(f"It took {screen.seconds:.1f} s.")
     if folder is not None:
@@ -91,4 +94,4 @@ def _last_words(screen: Screen, findings: Findings, folder: Path | None, seed: i
         screen.write(f"  perdure run history {request} --store {store}")
     else:
         screen.write("Look inside afterwards: perdure demo --keep kept")
-    screen.write("The workflow is ordinary Python, perdure/demo/purchasing.py. Write your own and run it: perdure worker FILE.py")
+    screen.write("The workflow is ordinary Python: perdure/demo/purchasing.py. Run your own: perdure worker FILE.py")

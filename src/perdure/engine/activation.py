@@ -133,8 +133,11 @@ class Activation:
             self._rest(run)
 
     def _check_length(self, run: LiveRun) -> None:
-        most = self.settings.limits.history_records
-        if run.execution.position >= most and run.ending is None:
+        most, position = self.settings.limits.history_records, run.execution.position
+        if position >= self.settings.limits.history_records_warned and not run.is_warned:
+            run.is_warned = True
+            log.warning("the history of run %s has %d records; at %d it is quarantined", run.id, position, most)
+        if position >= most and run.ending is None:
             self._quarantine(run, CorruptedHistory(f"its history has reached the limit of {most:,} records"))
 
     def _finish(self, run: LiveRun) -> None:
@@ -195,6 +198,14 @@ class Activation:
             moment = run.next_moment()
             run.ending = Park(moment, waiting_for(run))
             self.committer.touch(run)
+
+    def stays(self, run: LiveRun) -> None:
+        """Something had come for it, so it was not parked: tries whose moment passed meanwhile begin now."""
+        run.is_leaving = False
+        for command in run.execution.wanted():
+            retrying = run.retrying.get(command.number)
+            if retrying is not None and retrying.next_at is not None:
+                self.attempts.begin(run, command)
 
     def release(self, run: LiveRun) -> None:
         """Hand it back as it is, for any worker to claim."""

@@ -13,13 +13,17 @@ class Attempt:
     command: StepCommand
     number: int
     is_over: bool = False
+    has_begun: bool = False
     task: "asyncio.Task[None] | None" = None
     timer: asyncio.TimerHandle | None = None
 
     def abandon(self) -> None:
-        """Nobody waits for it any more. A task is cancelled; a thread keeps its slot until it ends."""
+        """Nobody waits for it any more. A task is cancelled; a thread keeps its slot until it ends.
+
+        A task that has not begun is left to see for itself: one that is cancelled before it begins would never give its slot back.
+        """
         self.is_over = True
         if self.timer is not None:
             self.timer.cancel()
-        if self.task is not None:
+        if self.task is not None and self.has_begun:
             self.task.cancel()

@@ -48,7 +48,7 @@ class Attempts:
 
     def begin(self, run: LiveRun, command: StepCommand) -> None:
         """Start the next attempt of a step now, when its back-off ends, or after its intent is on disk."""
-        if self._is_draining or not run.is_mine or command.is_cancelled:
+        if self._is_draining or not run.is_mine or command.is_cancelled or run.ending is not None or run.is_leaving:
             return
         retrying = run.retrying.get(command.number)
         if retrying is not None and retrying.next_at is not None and retrying.next_at > self._ports.clock.now():
@@ -113,6 +113,10 @@ class Attempts:
         return Info(row.id, row.workflow, command.name, attempt.number, key, run.token)
 
     async def _drive(self, run: LiveRun, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        attempt.has_begun = True
+        if attempt.is_over:
+            self._ended(run, attempt, None, None)
+            return
         try:
             value: Any = attempt.command.step.function(*args, **kwargs)
             value = await watched(value, run.id, self._crumbs)

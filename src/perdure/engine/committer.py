@@ -258,4 +258,5 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
         change.note = run.stored_note = execution.note
     if not run.records and run.ending is not None:
         change.ending, run.ending = run.ending, None
+        run.is_leaving = True
     return change

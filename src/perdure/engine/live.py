@@ -32,6 +32,8 @@ class LiveRun:
     is_mine: bool = True
     is_loading: bool = True
     is_in_flight: bool = False
+    is_leaving: bool = False
+    """What ends its stay is in flight: until the answer nobody knows whose it is, so no step of it begins."""
     records: list[NewRecord] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
     failures: list[AttemptFailed] = field(default_factory=list)
@@ -46,6 +48,7 @@ class LiveRun:
     idle_until: Instant | None = None
     refusals: int = 0
     strikes: int = 0
+    is_warned: bool = False
 
     @property
     def id(self) -> str:

@@ -28,7 +28,7 @@ class Lookout:
         settings: Settings,
         *,
         claim: Callable[[], None],
-        signalled: Callable[[str], None],
+        signalled: Callable[[str], bool],
         spawn: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
         self._store = store

@@ -83,8 +83,8 @@ class Engine(Client):
         return self._worker is not None and run_id in self._worker.live
 
     def _signalled(self, run_id: str) -> None:
-        self.worker.signalled(run_id)
-        self.worker.claim_soon()
+        if not self.worker.signalled(run_id):
+            self.worker.claim_soon()
 
 
 def _by_name(workflows: Sequence[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:

@@ -167,12 +167,13 @@ class Worker:
     def _is_crowded(self) -> bool:
         return len(self.live) + len(self._loading) > self._settings.runs_in_memory // 2
 
-    def signalled(self, run_id: str) -> None:
-        """A signal for this run is in its inbox."""
+    def signalled(self, run_id: str) -> bool:
+        """A signal for this run is in its inbox. Whether the run is in memory here."""
         run = self.live.get(run_id)
         if run is not None and not run.is_loading:
             run.reads_inbox = True
             self._committer.touch(run)
+        return run is not None
 
     def claim_now(self) -> None:
         """A run was just handed to the store: claim it in the same transaction."""
@@ -186,8 +187,8 @@ class Worker:
 
     def _load_next(self) -> None:
         room = self._settings.replays_at_once - self._replays
-        if room <= 0 or not self._to_load:
-            return
+        if not self._to_load or room < self._settings.replays_at_once // 2:
+            return  # a page at a time: one by one, each would be a trip to the store
         page = [self._to_load.popleft() for _ in range(min(room, len(self._to_load)))]
         self._replays += len(page)
         self._spawn(self._load([row if isinstance(row, str) else row.id for row in page]), "perdure-load")
@@ -256,6 +257,8 @@ class Worker:
             if isinstance(ending, Park) and ending.wake_at is not None:
                 self._lookout.wake_by(ending.wake_at)
             return
+        if ending is not None:
+            self._activation.stays(run)
         if written.has_more:
             run.reads_inbox = True
         for intent in change.intents:
@@ -298,7 +301,7 @@ class Worker:
         run = self.live.get(run_id)
         if run is None:
             return
-        run.is_in_flight = False
+        run.is_in_flight = run.is_leaving = False
         if run.refusals:
             self._drop(run)
             return

@@ -1,13 +1,21 @@
 """Refuses blocking calls, I/O and threads in workflow code, through the interpreter's audit events."""
 
 import asyncio
+import functools
 import logging
 import sys
+import threading
+import time
 import zoneinfo
+from collections.abc import Callable
 from types import FrameType
+from typing import ParamSpec, TypeVar
 
 from perdure.errors import NotAllowedInWorkflow
 from perdure.runtime.places import line_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 REFUSED = {
     "open": "opens a file",
@@ -56,6 +64,12 @@ _ON_BEHALF_OF = frozenset(
 )
 """Modules whose file access replays harmlessly: imports, what is installed (pydantic asks for plugins), tracebacks, logs, time zones."""
 
+_AUDITED_SINCE = (
+    ((3, 12), threading, "_start_new_thread", "_thread.start_new_thread"),
+    ((3, 13), time, "sleep", "time.sleep"),
+)
+"""What older interpreters do without an audit event: there the function is replaced by one that raises it."""
+
 _installed = False
 
 
@@ -65,7 +79,19 @@ def install() -> None:
     if not _installed:
         _installed = True
         sys.addaudithook(_watch)
+        for since, module, name, event in _AUDITED_SINCE:
+            if sys.version_info < since:
+                setattr(module, name, _audited(getattr(module, name), event))
         _silence_replays()
+
+
+def _audited(function: Callable[P, R], event: str) -> Callable[P, R]:
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        sys.audit(event, *args)
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _watch(event: str, arguments: tuple[object, ...]) -> None:

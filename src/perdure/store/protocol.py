@@ -295,6 +295,9 @@ class Store(Protocol):
 
     async def run(self, run_id: str) -> RunRow | None: ...
 
+    async def ended(self, run_ids: Sequence[str]) -> Sequence[str]:
+        """Those of the given runs, at most a few hundred, that have ended or do not exist."""
+
     async def last_record(self, run_id: str) -> Record | None: ...
 
     async def history(self, run_id: str) -> Sequence[Record]:

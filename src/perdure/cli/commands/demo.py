@@ -7,7 +7,7 @@ from perdure.cli.options import common_options
 
 @click.command(short_help="See it work: a worker killed again and again, every order placed exactly once.")
 @click.option("--seed", type=int, help="Repeat the decisions and the moments of an earlier demo.")
-@click.option("--kills", type=click.IntRange(1, 20), default=6, show_default=True, help="How often the worker is killed.")
+@click.option("--kills", type=click.IntRange(1, 12), default=6, show_default=True, help="How often the worker is killed.")
 @click.option("--keep", type=click.Path(file_okay=False), metavar="DIR", help="Keep the store and the ledgers in this new or empty folder.")
 @common_options
 def demo(seed: int | None, kills: int, keep: str | None) -> int:

@@ -1,5 +1,6 @@
 """Starts, reads, lists and resumes runs."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,11 @@ def start(db: apsw.Connection, namespace: str, clock: Clock, run: NewRun) -> Sta
 def read_run(db: apsw.Connection, namespace: str, run_id: str) -> RunRow | None:
     rows = fetch(db, SQL["run"], (namespace, run_id))
     return run_row(rows[0]) if rows else None
+
+
+def ended(db: apsw.Connection, namespace: str, run_ids: Sequence[str]) -> Sequence[str]:
+    unfinished = {run_id for (run_id,) in fetch(db, SQL["unfinished"], (namespace, json.dumps(run_ids)))}
+    return [run_id for run_id in run_ids if run_id not in unfinished]
 
 
 def resume(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> RunRow | None:

@@ -163,6 +163,9 @@ class SqliteStore:
     async def run(self, run_id: str) -> RunRow | None:
         return await self.runner.read(partial(runs.read_run, namespace=self._namespace, run_id=run_id))
 
+    async def ended(self, run_ids: Sequence[str]) -> Sequence[str]:
+        return await self.runner.read(partial(runs.ended, namespace=self._namespace, run_ids=run_ids))
+
     async def last_record(self, run_id: str) -> Record | None:
         return await self.runner.read(partial(runs.last_record, namespace=self._namespace, run_id=run_id))
 

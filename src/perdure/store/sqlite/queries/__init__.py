@@ -6,8 +6,12 @@ from importlib.resources import files
 
 @cache
 def named_queries(subject: str) -> dict[str, str]:
-    """The statements of `subject.sql` by name. Raises ValueError where one has no name, no guarantee or no statement."""
-    text = files(__name__).joinpath(f"{subject}.sql").read_text(encoding="utf-8")
+    """The statements of `subject.sql` by name."""
+    return parsed(subject, files(__name__).joinpath(f"{subject}.sql").read_text(encoding="utf-8"))
+
+
+def parsed(subject: str, text: str) -> dict[str, str]:
+    """Raises ValueError where a query has no name of its own, no guarantee or no statement."""
     head, *parts = text.split("-- name: ")
     if head.strip():
         raise ValueError(f"{subject}.sql begins with something that has no name")

@@ -10,6 +10,10 @@ select id, workflow, state, generation, input, input_hash, seed, python, only_py
     owner, wake_at, issued, note, waiting_for, error, checksum
 from runs where namespace = ?1 and id = ?2;
 
+-- name: unfinished
+-- Those of a JSON list of ids that have not ended.
+select id from runs where namespace = ?1 and id in (select value from json_each(?2)) and ended_at is null;
+
 -- name: listed
 -- Newest first, those before the given place, without payloads.
 select id, workflow, state, created_at, ended_at, note
