@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any
 
 from perdure.authoring.current import Info, attempt_info
-from perdure.clock import SECOND, Microseconds
+from perdure.clock import SECOND, Instant, Microseconds
 from perdure.codec.failures import encode_failure
 from perdure.engine.attempt import Attempt
+from perdure.engine.committer import Committer
 from perdure.engine.crumbs import Crumbs, watched
 from perdure.engine.live import LiveRun, Retrying
 from perdure.engine.ports import Ports
+from perdure.engine.tenure import Tenure
 from perdure.errors import PerdureError, RetryAfter, StepOutcomeUnknown
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.retry import TryAgain, after_failure
@@ -26,16 +28,22 @@ from perdure.store.protocol import AttemptFailed, Intent
 log = logging.getLogger("perdure.step")
 
 
-class Attempts:
-    """Begins the attempts of every run of a worker and reports what comes of them through `on_news`."""
+class NotBegun(BaseException):
+    """The thread found that the step must not begin."""
 
-    def __init__(self, namespace: str, ports: Ports, settings: Settings, crumbs: Crumbs, on_news: Callable[[LiveRun], None]) -> None:
+
+class Attempts:
+    """Begins the attempts of every run of a worker and hands what comes of them to its committer."""
+
+    def __init__(self, namespace: str, ports: Ports, settings: Settings, crumbs: Crumbs, tenure: Tenure, committer: Committer) -> None:
         self.under_way: set[Attempt] = set()
         self._crumbs = crumbs
         self._namespace = namespace
         self._ports = ports
         self._settings = settings
-        self._on_news = on_news
+        self._tenure = tenure
+        self._committer = committer
+        self._put_off: list[tuple[LiveRun, StepCommand]] = []
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._threads = ports.threads(settings.threads)
@@ -55,7 +63,7 @@ class Attempts:
             self._wait(run, command, retrying)
         elif command.options.at_most_once:
             run.intents.append(Intent(command.number, command.name, command.digest))
-            self._on_news(run)
+            self._committer.touch(run)
         else:
             self.queue(run, command)
 
@@ -81,7 +89,13 @@ class Attempts:
         if retrying.timer is not None:
             retrying.timer.cancel()
         delay = (retrying.next_at - self._ports.clock.now()) / SECOND
-        retrying.timer = self._loop.call_later(delay, self.begin, run, command)
+        retrying.timer = self._loop.call_later(delay, self._is_due, run, command, retrying.next_at)
+
+    def _is_due(self, run: LiveRun, command: StepCommand, moment: Instant) -> None:
+        self.begin(run, command)
+        if run.is_mine and moment > self._ports.clock.now():  # the clock was set back: the wait may be too long for memory now
+            run.reads_inbox = True
+            self._committer.touch(run)
 
     def _start(self, run: LiveRun, attempt: Attempt) -> None:
         command = attempt.command
@@ -105,7 +119,7 @@ class Attempts:
             slot = self._crumbs.take_slot()
             self._crumbs.drop(run.id, slot)
             body = partial(context.run, command.step.function, *args, **kwargs)
-            self._threads.submit(body).add_done_callback(partial(self._thread_ended, run, attempt, slot))
+            self._threads.submit(partial(self._in_thread, attempt, body)).add_done_callback(partial(self._thread_ended, run, attempt, slot))
 
     def _info(self, run: LiveRun, attempt: Attempt) -> Info:
         row, command = run.row, attempt.command
@@ -114,8 +128,8 @@ class Attempts:
 
     async def _drive(self, run: LiveRun, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         attempt.has_begun = True
-        if attempt.is_over:
-            self._ended(run, attempt, None, None)
+        if not self._may_begin(attempt):
+            self._not_begun(run, attempt)
             return
         try:
             value: Any = attempt.command.step.function(*args, **kwargs)
@@ -127,6 +141,30 @@ class Attempts:
         else:
             self._returned(run, attempt, value)
 
+    def _in_thread(self, attempt: Attempt, body: Callable[[], object]) -> object:
+        if not self._may_begin(attempt):
+            raise NotBegun
+        return body()
+
+    def _may_begin(self, attempt: Attempt) -> bool:
+        return self._tenure.is_held and not attempt.is_over
+
+    def _not_begun(self, run: LiveRun, attempt: Attempt) -> None:
+        """Nobody wants it any more, or this worker may have been declared dead: then it begins after the next checkpoint."""
+        if not attempt.is_over and run.is_mine:
+            run.attempts.pop(attempt.command.number, None)
+            attempt.abandon()
+            self._put_off.append((run, attempt.command))
+            self._committer.want_owned()
+        self._ended(run, attempt, None, None)
+
+    def begin_put_off(self) -> None:
+        """The fence was passed: the runs are this worker's."""
+        put_off, self._put_off = self._put_off, []
+        for run, command in put_off:
+            if run.ending is None and not run.is_leaving:
+                self.queue(run, command)
+
     def _thread_ended(self, run: LiveRun, attempt: Attempt, slot: int, future: "Future[object]") -> None:
         try:
             self._loop.call_soon_threadsafe(self._thread_reported, run, attempt, slot, future)
@@ -136,7 +174,9 @@ class Attempts:
     def _thread_reported(self, run: LiveRun, attempt: Attempt, slot: int, future: "Future[object]") -> None:
         self._crumbs.give_back(slot)
         error = future.exception()
-        if error is not None:
+        if isinstance(error, NotBegun):
+            self._not_begun(run, attempt)
+        elif error is not None:
             self._ended(run, attempt, None, error)
         else:
             self._returned(run, attempt, future.result())
@@ -202,7 +242,7 @@ class Attempts:
             log.info(
                 "step %s of run %s: attempt %d failed, next try at %s: %r", command.name, run.id, attempt.number, verdict.not_before, error
             )
-            self._on_news(run)
+            self._committer.touch(run)
         else:
             self.record(run, command, RecordKind.STEP_FAILED, failure, attempt.number)
 
@@ -218,7 +258,7 @@ class Attempts:
             run.settled.append(command.number)
         output, error = (payload, None) if kind is RecordKind.STEP else (None, payload)
         run.records.append(NewRecord(kind, command.name, command.number, command.digest, command.payload, output, error, attempt))
-        self._on_news(run)
+        self._committer.touch(run)
 
     def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:
         """An at_most_once step whose intent another life of a worker wrote: it may have run, so it is not run again."""

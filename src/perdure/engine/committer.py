@@ -10,6 +10,7 @@ from perdure.clock import SECOND
 from perdure.engine.live import LiveRun
 from perdure.engine.patience import pause, pauses
 from perdure.engine.ports import Ports
+from perdure.engine.tenure import Tenure
 from perdure.errors import StoreError, StoreFailed
 from perdure.settings import Settings
 from perdure.store.protocol import BadItem, Change, Checkpoint, Claims, Committed, DueTimer, FenceLost, Park, Store, UnknownOutcome, Written
@@ -33,7 +34,16 @@ class Outcomes:
 class Committer:
     """One checkpoint is under way at most; while it is, the next one gathers."""
 
-    def __init__(self, store: Store, ports: Ports, settings: Settings, workflows: tuple[str, ...], python: str, outcomes: Outcomes) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ports: Ports,
+        settings: Settings,
+        workflows: tuple[str, ...],
+        python: str,
+        tenure: Tenure,
+        outcomes: Outcomes,
+    ) -> None:
         self.checkpoints = 0
         self.is_available = True
         self._store = store
@@ -41,6 +51,7 @@ class Committer:
         self._settings = settings
         self._workflows = workflows
         self._python = python
+        self._tenure = tenure
         self._outcomes = outcomes
         self._loop = asyncio.get_running_loop()
         self._dirty: dict[LiveRun, None] = {}
@@ -188,11 +199,15 @@ class Committer:
                     "the store has lost acknowledged checkpoints %d to %d of this worker (fail-over?)", reached + 1, batch.number - 1
                 )
                 raise FenceLost("the store has lost acknowledged commits")
+        asked_at = self._tenure.asks()
         try:
-            return await self._store.checkpoint(batch)
+            done = await self._store.checkpoint(batch)
         except UnknownOutcome:
             self._is_in_doubt = True
             raise
+        if batch.incarnation == self._incarnation:
+            self._tenure.is_renewed(asked_at)
+        return done
 
     async def _reconstruct(self, batch: Checkpoint) -> Committed:
         """COMMIT succeeded but its reply was lost: read what it wrote. Claims it made are found by listing what is owned."""
@@ -249,6 +264,10 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
         run.intents,
     )
     run.settled, run.failures, run.intents = [], [], []
+    if run.records:  # what is known of a step's attempts goes in the same transaction as its outcome, not before
+        later = {record.command for record in run.records}
+        run.settled = [command for command in change.settled if command in later]
+        change.settled = [command for command in change.settled if command not in later]
     run.reads_inbox = False
     run.is_in_flight = True
     change.clears_strikes = run.strikes > 0 and (bool(records) or run.ending is not None)

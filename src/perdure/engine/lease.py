@@ -13,6 +13,7 @@ from perdure.clock import SECOND
 from perdure.engine.crumbs import Crumbs, crumbs_beside
 from perdure.engine.ports import Ports
 from perdure.engine.presence import Presence
+from perdure.engine.tenure import Tenure
 from perdure.errors import StoreError
 from perdure.ids import new_id
 from perdure.model.runs import WorkerRow
@@ -37,7 +38,13 @@ class Lease:
 
 
 async def begin_lease(
-    store: Store, ports: Ports, settings: Settings, workflows: tuple[str, ...], crumbs: Crumbs, on_lost: Callable[[str], None]
+    store: Store,
+    ports: Ports,
+    settings: Settings,
+    workflows: tuple[str, ...],
+    crumbs: Crumbs,
+    tenure: Tenure,
+    on_lost: Callable[[str], None],
 ) -> Lease:
     """Register a fresh random incarnation. The file is locked before the row can be seen."""
     now = ports.clock.now()
@@ -61,25 +68,35 @@ async def begin_lease(
         now,
     )
     try:
+        asked_at = tenure.asks()
         await store.register(row, length)
+        tenure.is_renewed(asked_at)
         ports.reached("lease.registered")
     except BaseException:
         if presence is not None:
             presence.leave()
         raise
-    return Lease(incarnation, presence, Heartbeat(store, incarnation, length, ports, settings, on_lost))
+    return Lease(incarnation, presence, Heartbeat(store, incarnation, length, ports, settings, tenure, on_lost))
 
 
 class Heartbeat:
     """Renews the lease from a thread of its own, so that a blocked event loop or a slow batch does not lose it."""
 
     def __init__(
-        self, store: Store, incarnation: str, lease: int, ports: Ports, settings: Settings, on_lost: Callable[[str], None]
+        self,
+        store: Store,
+        incarnation: str,
+        lease: int,
+        ports: Ports,
+        settings: Settings,
+        tenure: Tenure,
+        on_lost: Callable[[str], None],
     ) -> None:
         self._store = store
         self._incarnation = incarnation
         self._lease = lease
         self._interval = settings.renew_seconds
+        self._tenure = tenure
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._is_stopped = threading.Event()
@@ -105,11 +122,14 @@ class Heartbeat:
 
     def _renew(self) -> bool:
         try:
+            asked_at = self._tenure.asks()
             is_live = self._store.renew(self._incarnation, self._lease)
         except StoreError as error:
             log.warning("the lease could not be renewed, trying again: %s", error)
             return True
-        if not is_live and not self._is_stopped.is_set():
+        if is_live and not self._is_stopped.is_set():
+            self._tenure.is_renewed(asked_at)
+        elif not self._is_stopped.is_set():
             self._report_loss()
         return is_live
 

@@ -32,6 +32,7 @@ async def insist(call: Callable[[], Awaitable[T]], settings: Settings, what: str
         except StoreFailed:
             raise
         except StoreError as error:
+            # Put back: the same call is made again below.
             log.warning("%s: the store does not answer, trying again: %s", what, error)
         await pause(seconds)
     raise AssertionError("pauses do not end")

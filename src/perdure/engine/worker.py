@@ -18,6 +18,7 @@ from perdure.engine.live import LiveRun
 from perdure.engine.lookout import Lookout
 from perdure.engine.patience import insist
 from perdure.engine.ports import Ports
+from perdure.engine.tenure import Tenure
 from perdure.errors import CorruptedHistory, StoreError
 from perdure.model.records import Record
 from perdure.model.runs import RunRow
@@ -64,9 +65,10 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_leave = asyncio.Event()
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
-        self._committer = Committer(store, ports, settings, self._names, self._python, outcomes)
+        self._tenure = Tenure(ports.clock, round(settings.lease_seconds * SECOND))
+        self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads)
-        self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._committer.touch)
+        self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._activation = Activation(
             self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._linger, self._crumbs
         )
@@ -88,7 +90,7 @@ class Worker:
         self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._committer.want_owned), "perdure-sweep")
 
     async def _be_born(self) -> None:
-        lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._crumbs, self._fenced)
+        lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._crumbs, self._tenure, self._fenced)
         self._lease = lease
         self._activation.incarnation = lease.incarnation
         self._committer.begin(lease.incarnation, self._room, self._is_alone)
@@ -114,6 +116,7 @@ class Worker:
             async with asyncio.timeout(self._settings.drain_seconds):
                 await self._may_leave.wait()
         except TimeoutError:
+            # Nothing of them is recorded; whoever claims their runs begins them again with the same keys.
             log.warning("%d attempts are still under way; they are given up and begin anew elsewhere", len(self._attempts.under_way))
 
     def hurry(self) -> None:
@@ -126,6 +129,7 @@ class Worker:
                 await self._committer.settle()
                 await self._store.retire(self.incarnation)
         except (StoreError, TimeoutError) as error:
+            # Every sweep elsewhere finds them by the lock that is let go of below.
             log.warning("the runs of this worker could not be handed over, others take them when its lease ends: %s", error)
         finally:
             self._drop_everything()
@@ -241,6 +245,7 @@ class Worker:
             self._committer.want_claims()
         if done.owned is not None:
             self._compare_owned(done.owned)
+        self._attempts.begin_put_off()
         self._load_next()
 
     def _written(self, run: LiveRun, change: Change, written: Written) -> None:
@@ -343,6 +348,7 @@ class Worker:
         log.warning("worker %s was declared dead; it drops its runs and begins anew", self.incarnation)
         self._drop_everything()
         self._end_lease()
+        self._tenure.is_lost()
         self._spawn(self._begin_anew(), "perdure-rebirth")
 
     async def _begin_anew(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import apsw
@@ -14,8 +15,9 @@ from perdure.store.sqlite.statements import fetch
 MEMORY = ":memory:"
 APPLICATION_ID = 1885631858
 OLDEST_SQLITE = (3, 51, 3)  # those before can corrupt a WAL file that two connections use
-BUSY_MILLISECONDS = 5000
-RENEWAL_BUSY_MILLISECONDS = 1500  # below the interval of renewals: a late answer is of no use
+BUSY_SECONDS = 5.0
+RENEWAL_BUSY_SECONDS = 1.5  # below the interval of renewals: a late answer is of no use
+BUSY_PAUSES_SHORT = 1000  # of 1 ms; then of 5 ms
 WRITER_CACHE_KIBIBYTES = 8192
 MODE_TRIES = 500
 MODE_PAUSE_SECONDS = 0.01
@@ -74,7 +76,7 @@ class Database:
             raise meaning_of(error, self.path) from error
 
     def _connect_writer(self) -> apsw.Connection:
-        db = self._open(BUSY_MILLISECONDS)
+        db = self._open(BUSY_SECONDS)
         if self.is_memory:
             return db
         if db.readonly("main"):
@@ -89,24 +91,24 @@ class Database:
         return db
 
     def connect_reader(self) -> apsw.Connection:
-        db = self._open(BUSY_MILLISECONDS)
+        db = self._open(BUSY_SECONDS)
         db.pragma("wal_autocheckpoint", 0)
         db.pragma("query_only", 1)
         return db
 
     def connect_renewer(self) -> apsw.Connection:
         """Syncs nothing: a lease need not outlive a power cut, and must not wait for a slow disk."""
-        db = self._open(RENEWAL_BUSY_MILLISECONDS)
+        db = self._open(RENEWAL_BUSY_SECONDS)
         db.pragma("wal_autocheckpoint", 0)
         db.pragma("synchronous", "normal")
         return db
 
-    def _open(self, busy_milliseconds: int) -> apsw.Connection:
+    def _open(self, busy_seconds: float) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READWRITE
         if self.is_memory or (self._may_create and self._identity is None):
             flags |= apsw.SQLITE_OPEN_CREATE  # only the first time: a file that was deleted since is not made anew
         db = apsw.Connection(self.path, flags=flags)
-        db.set_busy_timeout(busy_milliseconds)
+        db.set_busy_handler(patience(busy_seconds))
         db.pragma("mmap_size", 0)
         db.pragma("foreign_keys", 1)
         return db
@@ -137,6 +139,21 @@ def refuse_foreign_database(db: apsw.Connection, path: str) -> None:
     tables = [name for (name,) in fetch(db, "select name from sqlite_schema limit 3")]
     if tables:
         raise NotAStore(f"{path} is a database of something else (it has {', '.join(tables)}); choose another file")
+
+
+def patience(seconds: float) -> Callable[[int], bool]:
+    """What SQLite asks, with how often it has waited already, when it meets a lock: whether to look again.
+
+    Its own way pauses up to 100 ms, and so, next to a process that commits all the time, finds the lock free only by luck.
+    """
+    never = threading.Event()
+    pauses_most = BUSY_PAUSES_SHORT + (seconds - BUSY_PAUSES_SHORT / 1000) / 0.005
+
+    def look_again(pauses: int) -> bool:
+        never.wait(0.001 if pauses < BUSY_PAUSES_SHORT else 0.005)
+        return pauses < pauses_most
+
+    return look_again
 
 
 def switch_to_wal(db: apsw.Connection, path: str) -> None:

@@ -74,7 +74,7 @@ class Transactions:
         self._wal_pages = 0
         self._wal_pages_copied = 0
         self.watches = False
-        self.others_wrote = False  # since it was last set to False; kept up to date while `watches`
+        self.others_wrote = False  # since it was last set to False; as of the last transaction or look
 
     def open(self, create: bool) -> None:
         """Raises what Database.examine and Database.connect_writer raise."""
@@ -104,8 +104,7 @@ class Transactions:
             self._check_file()
             db = self._connection()
             fetch(db, "begin immediate")
-            if self.watches:
-                self._notice_others(db)
+            self._notice_others(db)
             outcomes = [attempted(function, db) for function in functions]
             self._check_file()
         except BaseException as error:

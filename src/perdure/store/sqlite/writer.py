@@ -16,6 +16,8 @@ FUNCTIONS_IN_ONE_TRANSACTION = 500
 POLL_SECONDS = 0.012  # how often an idle writer looks for what other processes wrote, while somebody wants to know: 0.6 % of a core
 QUICK_POLL_SECONDS = 0.003
 QUICK_POLLS = 300  # after something was written, by us or others: more often comes soon
+YIELD_SECONDS = 0.0015  # SQLite looks for its lock every millisecond: this long it is left free for processes that wait for it
+YIELDED_TRANSACTIONS = 100  # so often after another process wrote; while we are alone nothing is left free
 CLOSE_SECONDS = 30.0  # a thread that hangs in the kernel longer than this is left behind
 
 
@@ -62,6 +64,9 @@ class Writer:
         self._opened: asyncio.Future[None] = loop.create_future()
         self._stopped: asyncio.Future[None] = loop.create_future()
         self._quick_polls_left = 0
+        self._yields_left = 0
+        self._free_since = 0.0
+        self._pause = threading.Event()  # never set
         self._thread = threading.Thread(target=self._work, name="perdure-writer", daemon=True)
 
     # ── on the event loop ────────────────────────────────────────────────────────────────────────────────────────────
@@ -175,6 +180,7 @@ class Writer:
         if self._transactions.others_wrote:
             self._transactions.others_wrote = False
             self._quick_polls_left = QUICK_POLLS
+            self._yields_left = YIELDED_TRANSACTIONS
             self._loop.call_soon_threadsafe(self._tell)
         return True
 
@@ -183,9 +189,19 @@ class Writer:
             return None
         return QUICK_POLL_SECONDS if self._quick_polls_left > 0 else POLL_SECONDS
 
+    def _yield_to_others(self) -> None:
+        """Else a process that commits without a pause starves the others: they find its lock taken whenever they look."""
+        if self._yields_left > 0:
+            self._yields_left -= 1
+            left = self._free_since + YIELD_SECONDS - self._loop.time()
+            if left > 0:
+                self._pause.wait(left)
+
     def _do(self, item: list[Asked] | AskedNow | LookAround) -> None:
         if isinstance(item, list):
+            self._yield_to_others()
             outcomes = self._transactions.run([asked.function for asked in item])
+            self._free_since = self._loop.time()
             self._loop.call_soon_threadsafe(self._answered, item, outcomes)
         elif isinstance(item, AskedNow):
             match self._transactions.run([item.function])[0]:
