@@ -11,7 +11,7 @@ from perdure.codec.failures import decode_failure, describe_failure
 from perdure.codec.parameters import encode_unbound
 from perdure.codec.values import canonical, decode, digest, encode
 from perdure.errors import BadInput, NotRetryable, RunCancelled, RunConflict, RunFailed, RunNotFound, UnknownWorkflow
-from perdure.ids import Entropy, OsEntropy, new_id
+from perdure.ids import ID_BYTES, Entropy, OsEntropy, id_of, new_id
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import NewRun, NewSignal, RunRow
 from perdure.model.states import RunState
@@ -29,6 +29,7 @@ T = TypeVar("T")
 _TRIES_MOST = 5
 _LIST_MOST = 1000
 _LOOK_PAGE = 500
+SEED_BYTES = 16
 
 
 class Client:
@@ -121,9 +122,10 @@ class Client:
         return workflow
 
     async def _start(self, name: str, payload: bytes, id: str | None) -> Run:
-        run_id = new_id(self._clock.now(), self._entropy) if id is None else _checked(id, "id", self._settings.limits.id_characters)
+        chance = self._entropy.bytes(ID_BYTES + SEED_BYTES)
+        run_id = id_of(self._clock.now(), chance[:ID_BYTES]) if id is None else _checked(id, "id", self._settings.limits.id_characters)
         input_hash = digest(name.encode() + b"\0" + canonical(payload))
-        run = NewRun(run_id, name, payload, input_hash, self._entropy.bytes(16))
+        run = NewRun(run_id, name, payload, input_hash, chance[ID_BYTES:])
         started = await self._repeated(lambda: self._store_start(run))
         if started.row.workflow != name or started.row.input_hash != input_hash:
             raise RunConflict(

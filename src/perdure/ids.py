@@ -6,6 +6,7 @@ from typing import Protocol
 from perdure.clock import Instant
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+ID_BYTES = 10
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
@@ -24,5 +25,10 @@ class OsEntropy:
 
 def new_id(now: Instant, entropy: Entropy) -> str:
     """26 characters that sort by the millisecond they were made in and cannot be guessed (48 bits of time, 80 random)."""
-    number = (now // 1000 & (1 << 48) - 1) << 80 | int.from_bytes(entropy.bytes(10))
+    return id_of(now, entropy.bytes(ID_BYTES))
+
+
+def id_of(now: Instant, chance: bytes) -> str:
+    """The same from random bytes at hand."""
+    number = (now // 1000 & (1 << 48) - 1) << 80 | int.from_bytes(chance)
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])

@@ -46,10 +46,13 @@ def digest(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=DIGEST_BYTES).digest()
 
 
+_in_order = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def canonical(payload: bytes) -> bytes:
     """The same JSON with sorted keys and no spaces, so that equal objects are equal bytes."""
     try:
-        return json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":")).encode()
+        return _in_order(json.loads(payload)).encode()
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"the payload is not JSON that can be brought into order: {error}") from error
 

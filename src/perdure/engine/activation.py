@@ -52,7 +52,7 @@ class Activation:
             on_done()
             return
         until = self.loop.time() + self.settings.replay_slice_seconds
-        self.crumbs.drop(run.id)
+        self.crumbs.drop(run.crumb)
         try:
             for index in range(begin, len(loaded.records)):
                 run.execution.apply(loaded.records[index])
@@ -103,7 +103,7 @@ class Activation:
 
     def apply(self, run: LiveRun, records: Sequence[Record]) -> None:
         """Let the code see what has just been committed, one record at a time."""
-        self.crumbs.drop(run.id)
+        self.crumbs.drop(run.crumb)
         try:
             for record in records:
                 run.execution.apply(record)

@@ -117,7 +117,7 @@ class Attempts:
             attempt.task = self._loop.create_task(self._drive(run, attempt, args, kwargs), context=context)
         else:
             slot = self._crumbs.take_slot()
-            self._crumbs.drop(run.id, slot)
+            self._crumbs.drop(run.crumb, slot)
             body = partial(context.run, command.step.function, *args, **kwargs)
             self._threads.submit(partial(self._in_thread, attempt, body)).add_done_callback(partial(self._thread_ended, run, attempt, slot))
 
@@ -133,7 +133,7 @@ class Attempts:
             return
         try:
             value: Any = attempt.command.step.function(*args, **kwargs)
-            value = await watched(value, run.id, self._crumbs)
+            value = await watched(value, run.crumb, self._crumbs)
         except BaseException as error:
             self._ended(run, attempt, None, error)
             if attempt.is_over and isinstance(error, asyncio.CancelledError):

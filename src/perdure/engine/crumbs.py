@@ -23,20 +23,17 @@ class Crumbs:
         self.remove()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, len(self._map))
+            _take_space(descriptor, len(self._map))
             mapped = mmap.mmap(descriptor, len(self._map))
         finally:
             os.close(descriptor)
         mapped[:] = bytes(self._map[:])
         self._path, self._map = path, mapped
 
-    def drop(self, run_id: str, slot: int = 0) -> None:
-        """This run's code begins to execute."""
-        name = run_id.encode()[: _SLOT_BYTES - 1]
+    def drop(self, crumb: bytes, slot: int = 0) -> None:
+        """The code of the run that this is the crumb of begins to execute."""
         begin = slot * _SLOT_BYTES
-        self._map[begin + 1 : begin + 1 + len(name)] = name
-        self._map[begin + 1 + len(name)] = 0
-        self._map[begin] = 1
+        self._map[begin : begin + len(crumb)] = crumb
 
     def pick_up(self, slot: int = 0) -> None:
         """It does not execute any more."""
@@ -57,6 +54,19 @@ class Crumbs:
             self._path = None
 
 
+def crumb_of(run_id: str) -> bytes:
+    """What is written while the run's code executes."""
+    return b"\1" + run_id.encode(errors="replace")[: _SLOT_BYTES - 2] + b"\0"
+
+
+def _take_space(descriptor: int, size: int) -> None:
+    """Really, where the system can: writing through the map into a hole of a full disk would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
+
+
 def crumbs_beside(lock: str) -> str:
     """Where the worker that holds this lock keeps its crumbs."""
     return str(Path(lock).with_suffix(".crumbs"))
@@ -75,11 +85,11 @@ def executing(lock: str) -> frozenset[str]:
 
 
 @types.coroutine
-def watched(coroutine: Coroutine[Any, Any, Any], run_id: str, crumbs: Crumbs) -> Generator[Any, Any, Any]:
+def watched(coroutine: Coroutine[Any, Any, Any], crumb: bytes, crumbs: Crumbs) -> Generator[Any, Any, Any]:
     """Drive a coroutine with its run's crumb down while its code executes, not while it is suspended."""
     step, value = coroutine.send, None
     while True:
-        crumbs.drop(run_id)
+        crumbs.drop(crumb)
         try:
             yielded = step(value)
         except StopIteration as stop:

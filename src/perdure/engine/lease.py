@@ -14,7 +14,7 @@ from perdure.engine.crumbs import Crumbs, crumbs_beside
 from perdure.engine.ports import Ports
 from perdure.engine.presence import Presence
 from perdure.engine.tenure import Tenure
-from perdure.errors import StoreError
+from perdure.errors import StoreError, StoreUnavailable
 from perdure.ids import new_id
 from perdure.model.runs import WorkerRow
 from perdure.settings import Settings
@@ -49,10 +49,7 @@ async def begin_lease(
     """Register a fresh random incarnation. The file is locked before the row can be seen."""
     now = ports.clock.now()
     incarnation = new_id(now, ports.entropy)
-    folder = store.locks_folder
-    presence = Presence(folder, f"{incarnation}.lock") if folder is not None else None
-    if presence is not None:
-        crumbs.open(crumbs_beside(presence.path))
+    presence = _show_presence(store.locks_folder, incarnation, crumbs)
     length = round(settings.lease_seconds * SECOND)
     row = WorkerRow(
         incarnation,
@@ -76,7 +73,22 @@ async def begin_lease(
         if presence is not None:
             presence.leave()
         raise
-    return Lease(incarnation, presence, Heartbeat(store, incarnation, length, ports, settings, tenure, on_lost))
+    return Lease(incarnation, presence, Heartbeat(store, incarnation, length, presence, ports, settings, tenure, on_lost))
+
+
+def _show_presence(folder: str | None, incarnation: str, crumbs: Crumbs) -> Presence | None:
+    if folder is None:
+        return None
+    try:
+        presence = Presence(folder, f"{incarnation}.lock")
+    except OSError as error:
+        raise StoreUnavailable(f"no lock file can be made in {folder}: {error.strerror}; free space or permissions") from error
+    try:
+        crumbs.open(crumbs_beside(presence.path))
+    except OSError as error:
+        presence.leave()
+        raise StoreUnavailable(f"no file can be made in {folder}: {error.strerror}; free space or permissions") from error
+    return presence
 
 
 class Heartbeat:
@@ -87,6 +99,7 @@ class Heartbeat:
         store: Store,
         incarnation: str,
         lease: int,
+        presence: Presence | None,
         ports: Ports,
         settings: Settings,
         tenure: Tenure,
@@ -95,12 +108,15 @@ class Heartbeat:
         self._store = store
         self._incarnation = incarnation
         self._lease = lease
+        self._presence = presence
+        self._clock = ports.clock
         self._interval = settings.renew_seconds
         self._tenure = tenure
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._is_stopped = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._promise()
         if ports.beats_in_thread:
             threading.Thread(target=self._beat, name="perdure-lease", daemon=True).start()
         else:
@@ -120,7 +136,17 @@ class Heartbeat:
         if not self._is_stopped.is_set() and self._renew():
             self._timer = self._loop.call_later(self._interval, self._beat_on_loop)
 
+    def _promise(self) -> None:
+        if self._presence is None:
+            return
+        try:
+            self._presence.promise(self._clock.since_boot() + self._lease)
+        except OSError as error:
+            # The row in the store is renewed all the same, and decides then.
+            log.warning("the lock file cannot be written: %s", error)
+
     def _renew(self) -> bool:
+        self._promise()
         try:
             asked_at = self._tenure.asks()
             is_live = self._store.renew(self._incarnation, self._lease)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from perdure.clock import Instant
 from perdure.engine.attempt import Attempt
+from perdure.engine.crumbs import crumb_of
 from perdure.model.records import NewRecord
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
@@ -49,6 +50,10 @@ class LiveRun:
     refusals: int = 0
     strikes: int = 0
     is_warned: bool = False
+    crumb: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.crumb = crumb_of(self.row.id)
 
     @property
     def id(self) -> str:

@@ -1,15 +1,19 @@
-"""A file that a living process holds locked: the kernel lets go of it the moment the process dies."""
+"""A file that a living process holds locked, and in which it says how long it means to live: neither asks the store for anything."""
 
 import errno
 import os
 import sys
+import threading
 from pathlib import Path
+
+from perdure.clock import Microseconds
 
 if sys.platform != "win32":
     import fcntl
 
-_held: set[str] = set()
-"""Paths locked by this process. POSIX drops a process's lock when it closes any descriptor of the file: these are never opened again."""
+_held: dict[str, Microseconds] = {}
+"""Paths locked by this process, with what it promised. POSIX drops a process's lock when it closes any descriptor of the file: these are
+never opened again."""
 
 
 class Presence:
@@ -19,18 +23,27 @@ class Presence:
         Path(folder).mkdir(parents=True, exist_ok=True)
         self.path = str(Path(folder, name).absolute())
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = threading.Lock()  # so that nobody writes to a descriptor that was closed and belongs to another file by now
         if sys.platform != "win32":
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _held.add(self.path)
+        _held[self.path] = 0
+
+    def promise(self, until: Microseconds) -> None:
+        """Say that this process lives, and will say so again before this moment since boot. A slow or busy store does not keep it from that."""
+        with self._lock:
+            if self._descriptor >= 0 and sys.platform != "win32":
+                os.pwrite(self._descriptor, b"%020d" % until, 0)
+                _held[self.path] = until
 
     def leave(self) -> None:
         """Unlock and remove the file. Idempotent."""
-        if self._descriptor < 0:
-            return
-        Path(self.path).unlink(missing_ok=True)
-        os.close(self._descriptor)
-        self._descriptor = -1
-        _held.discard(self.path)
+        with self._lock:
+            if self._descriptor < 0:
+                return
+            Path(self.path).unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+            del _held[self.path]
 
 
 def is_gone(path: str) -> bool:
@@ -52,6 +65,17 @@ def is_gone(path: str) -> bool:
         raise
     finally:
         os.close(descriptor)
+
+
+def promised_until(path: str) -> Microseconds:
+    """Until when, since boot, whoever holds this lock is to be taken for alive; 0 where nobody can tell."""
+    if not path or path in _held:
+        return _held.get(path, 0)
+    try:
+        said = Path(path).read_bytes()
+    except OSError:
+        return 0  # the row in the store alone decides
+    return int(said) if said.isdigit() else 0
 
 
 def forget_presence(path: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from perdure.clock import Clock
 from perdure.engine.crumbs import executing
 from perdure.engine.lease import boot_id
-from perdure.engine.presence import forget_presence, is_gone
+from perdure.engine.presence import forget_presence, is_gone, promised_until
 from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
 from perdure.store.protocol import Store
@@ -31,13 +31,14 @@ async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequenc
 
 
 def _is_dead(worker: WorkerRow, clock: Clock) -> bool:
-    """Its lock is free, its machine has booted since, or its lease is over."""
+    """Its lock is free, its machine has booted since, or its lease is over: in the store, which may be too slow to renew it, and in its file."""
     if is_gone(worker.lock):
         return True
     here = boot_id()
     if here and worker.boot and worker.boot != here:
         return True
-    return clock.since_boot() > worker.expires_at
+    now = clock.since_boot()
+    return now > worker.expires_at and now > promised_until(worker.lock)
 
 
 async def _declare_dead(store: Store, worker: WorkerRow) -> None:

@@ -55,7 +55,5 @@ class Record(NamedTuple):
     def checksum(self) -> int:
         """Over everything but the time's unit: a flipped bit anywhere in the row is seen when it is read."""
         head = f"{self.position}|{self.at}|{self.kind}|{self.name}|{self.command}|{self.attempt}"
-        total = zlib.crc32(head.encode())
-        for part in (self.digest, self.input, self.output, self.error):
-            total = zlib.crc32(b"\0" if part is None else part, total)
-        return total
+        parts = (b"\0" if part is None else part for part in (self.digest, self.input, self.output, self.error))
+        return zlib.crc32(b"\0".join((head.encode(), *parts)))

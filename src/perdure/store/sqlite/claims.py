@@ -7,6 +7,7 @@ import apsw
 
 from perdure.clock import Instant
 from perdure.model.records import Record, RecordKind
+from perdure.model.runs import RunRow
 from perdure.model.states import RunState
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
 from perdure.store.sqlite.changes import history_row
@@ -60,18 +61,17 @@ def take(
     db: apsw.Connection, namespace: str, now: Instant, incarnation: str, python: str, found: Sequence[Row], strikes: Mapping[str, int]
 ) -> Sequence[Claimed]:
     change_each(db, SQL["claim"], [(namespace, row[0], row[OWNER_BEFORE], incarnation, python) for row in found])
-    claimed = [
-        Claimed(run_row(row), started(row, now) if row[STATE_BEFORE] == RunState.PENDING else None, strikes.get(row[0], 0)) for row in found
-    ]
+    claimed = [claimed_run(run_row(row), row[STATE_BEFORE], now, strikes) for row in found]
     records = [history_row(namespace, one.row.id, one.row.generation, one.started) for one in claimed if one.started is not None]
     change_each(db, INSERT_RECORD, records)
     return claimed
 
 
-def started(row: Row, now: Instant) -> Record:
+def claimed_run(run: RunRow, state_before: str, now: Instant, strikes: Mapping[str, int]) -> Claimed:
     """The time of a run begins when it is claimed first, not when it was asked for."""
-    run = run_row(row)
-    return Record(1, max(now, run.created_at), RecordKind.STARTED, run.workflow)
+    is_first = state_before == RunState.PENDING
+    started = Record(1, max(now, run.created_at), RecordKind.STARTED, run.workflow) if is_first else None
+    return Claimed(run, started, strikes.get(run.id, 0))
 
 
 def owned(db: apsw.Connection, namespace: str, incarnation: str) -> frozenset[str]:

@@ -36,9 +36,34 @@ def start(db: apsw.Connection, namespace: str, clock: Clock, run: NewRun) -> Sta
         is_new = change(db, SQL["insert"], values) == 1
     except REFUSES_DATA as error:
         raise BadItem(repr(run.id), f"cannot be stored: {error}") from error
+    if is_new:
+        return Started(new_row(run, now), True)
     row = read_run(db, namespace, run.id)
     assert row is not None
-    return Started(row, is_new)
+    return Started(row, False)
+
+
+def new_row(run: NewRun, now: Instant) -> RunRow:
+    """As it was just inserted."""
+    return RunRow(
+        run.id,
+        run.workflow,
+        RunState.PENDING,
+        generation=0,
+        input=run.input,
+        input_hash=run.input_hash,
+        seed=run.seed,
+        python=None,
+        needs_python=False,
+        created_at=now,
+        ended_at=None,
+        owner=None,
+        wake_at=now,
+        issued=0,
+        note=None,
+        waiting_for=None,
+        error=None,
+    )
 
 
 def read_run(db: apsw.Connection, namespace: str, run_id: str) -> RunRow | None:
