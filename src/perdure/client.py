@@ -370,5 +370,5 @@ def _json(payload: bytes | None) -> Any:
 
 def _retry_wait(one: Any) -> dict[str, Any]:
     at = to_datetime(one.next_at)
-    text = f"step {one.name} to be tried again at {at:%Y-%m-%d %H:%M:%S} UTC after {one.failures} failed attempts"
+    text = f"step {one.name} to be tried again at {at:%Y-%m-%d %H:%M:%S} UTC; failed attempts: {one.failures}"
     return {"kind": "retry", "text": text, "step": one.name, "at": at, "failures": one.failures}

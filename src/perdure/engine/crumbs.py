@@ -16,7 +16,7 @@ class Crumbs:
     def __init__(self, threads: int) -> None:
         self._path: str | None = None
         self._free = list(range(threads, 0, -1))
-        self._map: mmap.mmap | bytearray = bytearray(_SLOT_BYTES * (threads + 1))
+        self._map: mmap.mmap | bytearray = bytearray(_SLOT_BYTES * (threads + 1) + 1)
 
     def open(self, path: str) -> None:
         """Keep them in this file from now on; what is down already goes with them."""
@@ -29,6 +29,10 @@ class Crumbs:
             os.close(descriptor)
         mapped[:] = bytes(self._map[:])
         self._path, self._map = path, mapped
+
+    def say_alone(self, is_alone: bool) -> None:
+        """Whether a suspect has this process to itself: only then its death is the suspect's doing."""
+        self._map[-1] = is_alone
 
     def drop(self, crumb: bytes, slot: int = 0) -> None:
         """The code of the run that this is the crumb of begins to execute."""
@@ -72,16 +76,17 @@ def crumbs_beside(lock: str) -> str:
     return str(Path(lock).with_suffix(".crumbs"))
 
 
-def executing(lock: str) -> frozenset[str]:
-    """The runs whose code was executing when the process that held this lock died. Empty where nobody can tell."""
+def executing(lock: str) -> tuple[frozenset[str], bool]:
+    """The runs whose code was executing when the process that held this lock died, and whether one was alone."""
     if not lock:
-        return frozenset()
+        return frozenset(), False
     try:
         content = Path(crumbs_beside(lock)).read_bytes()
     except FileNotFoundError:
-        return frozenset()
-    slots = (content[begin : begin + _SLOT_BYTES] for begin in range(0, len(content), _SLOT_BYTES))
-    return frozenset(slot[1:].split(b"\0", 1)[0].decode(errors="replace") for slot in slots if slot[:1] == b"\1")
+        return frozenset(), False
+    slots = (content[begin : begin + _SLOT_BYTES] for begin in range(0, len(content) - 1, _SLOT_BYTES))
+    names = frozenset(slot[1:].split(b"\0", 1)[0].decode(errors="replace") for slot in slots if slot[:1] == b"\1")
+    return names, content[-1:] == b"\1"
 
 
 @types.coroutine

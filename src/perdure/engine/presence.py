@@ -29,7 +29,7 @@ class Presence:
         _held[self.path] = 0
 
     def promise(self, until: Microseconds) -> None:
-        """Say that this process lives, and will say so again before this moment since boot. A slow or busy store does not keep it from that."""
+        """Say that this process lives, and will say so again before this moment since boot. A slow store does not keep it from that."""
         with self._lock:
             if self._descriptor >= 0 and sys.platform != "win32":
                 os.pwrite(self._descriptor, b"%020d" % until, 0)

@@ -31,7 +31,7 @@ async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequenc
 
 
 def _is_dead(worker: WorkerRow, clock: Clock) -> bool:
-    """Its lock is free, its machine has booted since, or its lease is over: in the store, which may be too slow to renew it, and in its file."""
+    """Its lock is free, its machine has booted since, or its lease is over, in the store and in its file."""
     if is_gone(worker.lock):
         return True
     here = boot_id()
@@ -42,8 +42,9 @@ def _is_dead(worker: WorkerRow, clock: Clock) -> bool:
 
 
 async def _declare_dead(store: Store, worker: WorkerRow) -> None:
+    suspects, was_alone = executing(worker.lock)
     try:
-        if await store.declare_dead(worker.incarnation, worker.expires_at, executing(worker.lock)):
+        if await store.declare_dead(worker.incarnation, worker.expires_at, suspects, was_alone=was_alone):
             log.warning("worker %s (pid %d on %s) is dead; its runs go to the others", worker.incarnation, worker.pid, worker.host)
     except StoreError as error:
         # The next sweep meets it again.

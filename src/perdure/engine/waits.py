@@ -20,7 +20,7 @@ def waiting_for(run: LiveRun) -> bytes:
     for number, retrying in list(run.retrying.items())[:_SHOWN_MOST]:
         if retrying.next_at is not None and number in run.execution.open:
             name, at = run.execution.open[number].name, to_datetime(retrying.next_at)
-            text = f"step {name} to be tried again at {at:%Y-%m-%d %H:%M:%S} UTC after {retrying.failures} failed attempts"
+            text = f"step {name} to be tried again at {at:%Y-%m-%d %H:%M:%S} UTC; failed attempts: {retrying.failures}"
             waits.append({"kind": "retry", "text": text, "step": name, "at": at, "failures": retrying.failures})
     if not waits:
         waits.append({"kind": "nothing", "text": "nothing that can come: it waits on its own queues, events or locks"})

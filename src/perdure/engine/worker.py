@@ -60,6 +60,7 @@ class Worker:
         self._strikes: dict[str, int] = {}
         self._suspects: set[str] = set()
         self._makes_room_until = 0.0
+        self._alone_until = 0.0
         self._idle: deque[LiveRun] = deque()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,7 +161,9 @@ class Worker:
     def _room(self) -> int:
         if self._is_stopping or not self._committer.is_available:
             return 0
-        if self._suspects or (self.loop.time() < self._makes_room_until and not self._is_alone()):
+        if (self._suspects and self.loop.time() < self._alone_until) or (
+            self.loop.time() < self._makes_room_until and not self._is_alone()
+        ):
             return 0
         return self._settings.runs_in_memory - len(self.live) - len(self._loading)
 
@@ -281,7 +284,7 @@ class Worker:
         if claimed.strikes:
             self._strikes[row.id] = claimed.strikes
         if claimed.strikes >= STRIKES_ALONE:
-            self._suspects.add(row.id)
+            self._leave_alone(row.id)
         if row.id in self.live or row.id in self._loading:
             return
         self._ports.reached("run.claimed")
@@ -321,10 +324,18 @@ class Worker:
         self._acquit(run.id)
         self._committer.wake()
 
+    def _leave_alone(self, run_id: str) -> None:
+        """Claim nothing beside this suspect for a while."""
+        self._suspects.add(run_id)
+        self._crumbs.say_alone(True)
+        self._alone_until = self.loop.time() + self._settings.alone_seconds
+        self.loop.call_later(self._settings.alone_seconds, self._acquit, run_id)
+
     def _acquit(self, run_id: str) -> None:
         """It got past what it was suspected for, or left: others may run beside it again."""
         if run_id in self._suspects:
             self._suspects.discard(run_id)
+            self._crumbs.say_alone(False)
             self._committer.want_claims()
 
     def _drop_everything(self) -> None:

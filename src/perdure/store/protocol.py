@@ -246,11 +246,12 @@ class Store(Protocol):
     async def workers(self) -> Sequence[WorkerRow]: ...
 
     async def declare_dead(
-        self, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str] = frozenset(), strikes_most: int = STRIKES_MOST
+        self, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str] = frozenset(), *, was_alone: bool = False
     ) -> bool:
         """One compare-and-set: False when it has renewed since it was seen, or is dead already.
 
-        In the same transaction each run of it whose code was `executing` gets a strike; one with `strikes_most` is quarantined.
+        In the same transaction each run of it whose code was `executing` gets a strike, beyond STRIKES_ALONE only if it `was_alone`;
+        one with STRIKES_MOST is quarantined.
         """
 
     async def retire(self, incarnation: str) -> None:

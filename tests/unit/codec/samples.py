@@ -205,7 +205,7 @@ def containers(inner: tuple[Any, SearchStrategy[Any]]) -> SearchStrategy[tuple[A
         (tuple[hint, int], some.tuples(values, some.integers())),
         (deque[hint], some.lists(values, max_size=3).map(deque)),
         (dict[str, hint], some.dictionaries(text, values, max_size=3)),
-        (Optional[hint], some.none() | values),  # noqa: UP045 - None | None is a TypeError
+        (Optional[hint], some.none() | values),  # noqa: UP045 - a union of None with None is refused by the operator
         (Box[hint], some.builds(Box, values)),
         *((dict[key, hint], some.dictionaries(value_of(key), values, max_size=3)) for key in KEYS),
     ]

@@ -45,11 +45,15 @@ def test_they_are_resolved_from_the_function_around() -> None:
     class Outer(BaseModel):
         inner: Inner
 
-    async def keep(outer: Outer, inners: list[Inner]) -> Inner: ...
+    @dataclass
+    class Row:
+        inner: Inner
+
+    async def keep(outer: Outer, rows: list[Row]) -> Inner: ...
 
     inner = Inner(SHELF)
     parameters, returns = Parameters(keep, "step keep"), ReturnType(keep, "step keep")
-    call = {"outer": Outer(inner=inner), "inners": [inner]}
+    call = {"outer": Outer(inner=inner), "rows": [Row(inner)]}
     assert parameters.decode(parameters.encode((), call, limit=LIMIT)) == ((), call)
     assert returns.decode(returns.encode(inner, limit=LIMIT)) == inner
 

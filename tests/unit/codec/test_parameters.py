@@ -136,6 +136,7 @@ def test_arguments_above_the_limit_are_refused() -> None:
     assert "above the limit of 1,000" in refusal(PayloadTooLarge, loose, "x" * 1000)
     assert "above the limit of 1,000" in refusal(PayloadTooLarge, loose, "x" * 600, "y" * 600)
     assert "above the limit of 1,000" in refusal(PayloadTooLarge, open_ended, 1, "x" * 1000)
+    assert "above the limit of 1,000" in refusal(PayloadTooLarge, open_ended, 1, "x" * 600, z=Line("y" * 600, 1, Decimal(1)))
 
 
 def test_arguments_are_the_same_bytes_whichever_way_they_were_checked() -> None:
@@ -208,6 +209,13 @@ def test_json_from_outside_that_does_not_fit_is_refused_by_name(given_json: Any,
         Parameters(pack, "workflow pack").encode_json(given_json, limit=LIMIT)
     assert str(caught.value).startswith("workflow pack: ")
     assert named in str(caught.value)
+
+
+def test_json_from_outside_cannot_use_the_name_under_which_nameless_arguments_are_stored() -> None:
+    def others(**given: Any): ...
+
+    with pytest.raises(BadInput, match=r"no parameter '\*'"):
+        Parameters(others, "workflow others").encode_json({"*": [1]}, limit=LIMIT)
 
 
 def test_json_from_outside_has_the_same_limit() -> None:

@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from pydantic import BaseModel, Field, Json, WrapValidator, computed_field
 
 from perdure.codec.values import Codec, canonical, decode, encode
 from perdure.errors import EncodeError
-from tests.unit.codec.samples import LIMIT, Box, Colour, Customer, Incomparable, Options, Order, Point, typed_values
+from tests.unit.codec.samples import LIMIT, Aliased, Box, Colour, Customer, Incomparable, Options, Order, Point, typed_values
 
 
 def through_the_store(value: object, hint: Any) -> Any:
@@ -86,6 +87,42 @@ def test_bytes_that_are_not_text_come_back_from_a_model_of_the_user() -> None:
 
 def test_a_nul_character_comes_back() -> None:
     assert through_the_store({"a\0b": "\0"}, dict[str, str]) == {"a\0b": "\0"}
+
+
+class Strict(BaseModel, extra="forbid"):
+    side: int
+    parsed: Json[list[int]] = []
+
+    @computed_field
+    @property
+    def area(self) -> int:
+        return self.side**2
+
+
+def test_computed_fields_are_not_stored_and_parsed_ones_are_stored_as_text() -> None:
+    strict = Strict(side=2, parsed="[1]")
+    assert strict.parsed == [1]
+    assert encode(strict, Strict, what="value", limit=LIMIT) == b'{"side":2,"parsed":"[1]"}'
+    assert through_the_store(strict, Strict) == strict
+
+
+def kept(value: Any, read: Any) -> Any:
+    return read(value)
+
+
+def test_a_model_with_aliases_comes_back_through_a_validator_around_it() -> None:
+    person = Aliased(firstName="Ann", nett=Decimal("1.5"))
+    assert through_the_store([person], list[Annotated[Aliased, WrapValidator(kept)]]) == [person]
+
+
+class WrittenByAlias(BaseModel, serialize_by_alias=True):
+    first_name: str = Field(alias="firstName")
+
+
+def test_a_model_that_writes_aliases_is_stored_by_field_name_all_the_same() -> None:
+    person = WrittenByAlias(firstName="Ann")
+    assert encode(person, WrittenByAlias, what="value", limit=LIMIT) == b'{"first_name":"Ann"}'
+    assert through_the_store(Box(person), Box[WrittenByAlias]) == Box(person)
 
 
 def test_the_repeated_hour_of_a_clock_change_stays_the_same_moment() -> None:

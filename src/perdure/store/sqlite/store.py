@@ -10,7 +10,7 @@ from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
-from perdure.store.protocol import STRIKES_MOST, Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
+from perdure.store.protocol import Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
 from perdure.store.sqlite import checkpoints, claims, runs, schema, signals, workers
 from perdure.store.sqlite.database import Database
 from perdure.store.sqlite.runner import Runner
@@ -113,7 +113,7 @@ class SqliteStore:
         return await self.runner.read(partial(workers.listed, namespace=self._namespace))
 
     async def declare_dead(
-        self, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str] = frozenset(), strikes_most: int = STRIKES_MOST
+        self, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str] = frozenset(), *, was_alone: bool = False
     ) -> bool:
         function = partial(
             workers.declare_dead,
@@ -121,7 +121,7 @@ class SqliteStore:
             incarnation=incarnation,
             seen_expires_at=seen_expires_at,
             executing=executing,
-            strikes_most=strikes_most,
+            was_alone=was_alone,
         )
         return await self.runner.write(function)
 

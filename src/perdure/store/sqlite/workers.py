@@ -8,7 +8,7 @@ import apsw
 from perdure.clock import Clock, Microseconds
 from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
-from perdure.store.protocol import Checkpoint, FenceLost
+from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.rows import worker_row
 from perdure.store.sqlite.statements import change, fetch
@@ -59,14 +59,14 @@ def listed(db: apsw.Connection, namespace: str) -> Sequence[WorkerRow]:
 
 
 def declare_dead(
-    db: apsw.Connection, namespace: str, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str], strikes_most: int
+    db: apsw.Connection, namespace: str, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str], was_alone: bool
 ) -> bool:
     if change(db, SQL["declare_dead"], (namespace, incarnation, seen_expires_at)) != 1:
         return False
     for run_id in sorted(executing):
-        change(db, SQL["strike"], (namespace, incarnation, run_id))
+        change(db, SQL["strike"], (namespace, incarnation, run_id, STRIKES_MOST if was_alone else STRIKES_ALONE))
     if executing:
-        change(db, SQL["quarantine_poison"], (namespace, incarnation, strikes_most, poison(strikes_most)))
+        change(db, SQL["quarantine_poison"], (namespace, incarnation, STRIKES_MOST, poison(STRIKES_MOST)))
     return True
 
 

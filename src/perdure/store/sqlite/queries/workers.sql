@@ -27,10 +27,10 @@ from workers where namespace = ?1 order by started_at, incarnation;
 update workers set state = 'dead' where namespace = ?1 and incarnation = ?2 and state = 'live' and expires_at = ?3;
 
 -- name: strike
--- One more death while this run's code was executing, if it belongs to the dead.
+-- One more death while this run's code was executing, if it belongs to the dead; counted up to ?4.
 insert into suspects (namespace, run_id, strikes)
 select namespace, id, 1 from runs where namespace = ?1 and owner = ?2 and id = ?3
-on conflict do update set strikes = strikes + 1;
+on conflict do update set strikes = max(strikes, min(strikes + 1, ?4));
 
 -- name: quarantine_poison
 -- Runs of the dead under whose code too many processes died: nobody claims them until they are resumed.

@@ -1,0 +1,44 @@
+"""Each test of the contract runs on each kind of store there is."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from perdure.store.protocol import Store
+from tests.contract.acting import ManualClock, Worker
+from tests.contract.places import KINDS, Place
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "place" in metafunc.fixturenames:
+        kinds = [name for name, kind in KINDS.items() if kind.is_shared or "shared" not in metafunc.fixturenames]
+        metafunc.parametrize("place", kinds, indirect=True)
+
+
+@pytest.fixture
+async def place(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Place]:
+    place = KINDS[request.param].make(tmp_path, clock)
+    yield place
+    await place.close()
+
+
+@pytest.fixture
+async def store(place: Place) -> Store:
+    return await place.open()
+
+
+@pytest.fixture
+async def worker(store: Store) -> Worker:
+    return await Worker(store, "worker-1").register()
+
+
+@pytest.fixture
+def shared(place: Place) -> Place:
+    """A place on which a second store sees what the first one wrote; who asks for it runs on no other."""
+    return place

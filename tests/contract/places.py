@@ -1,0 +1,100 @@
+"""The stores that the contract holds for: how to make one, reach it a second time, break its commits and damage its bytes."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import apsw
+
+from perdure.clock import Clock
+from perdure.store.protocol import Store
+from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.store import SqliteStore
+from perdure.store.sqlite.threads import ThreadRunner
+from perdure.store.sqlite.transactions import commit_transaction
+
+Fault = Callable[[Callable[[], None]], None]
+"""Is given the real commit, to call or not, and raises what it likes."""
+
+
+class Place(Protocol):
+    """Where stores are made that all see the same data. A place for another database needs these and no more."""
+
+    async def open(self, namespace: str = "default", **options: Any) -> Store:
+        """A store on this place, created where it is missing."""
+
+    async def open_with_fault(self) -> tuple[Store, "Faults"]: ...
+
+    def execute(self, statement: str, *values: Any) -> None:
+        """Past the store, as a broken disk or a curious administrator would."""
+
+    async def close(self) -> None: ...
+
+
+class Faults:
+    """Set `next` to have the next commit go wrong."""
+
+    def __init__(self) -> None:
+        self.next: Fault | None = None
+
+    def commit(self, real: Callable[[], None]) -> None:
+        fault, self.next = self.next, None
+        if fault is None:
+            real()
+        else:
+            fault(real)
+
+
+def lose_the_reply(real: Callable[[], None]) -> None:
+    real()
+    raise apsw.IOError("the reply was lost")
+
+
+def lose_the_request(real: Callable[[], None]) -> None:
+    raise apsw.IOError("the request was lost")
+
+
+class SqlitePlace:
+    def __init__(self, path: str, clock: Clock) -> None:
+        self.path = path
+        self.clock = clock
+        self._stores: list[Store] = []
+
+    async def open(self, namespace: str = "default", **options: Any) -> Store:
+        store = SqliteStore(self.path, namespace=namespace, clock=self.clock, python="3.11", **options)
+        await store.open(create=True, migrate=True)
+        self._stores.append(store)
+        return store
+
+    async def open_with_fault(self) -> tuple[Store, Faults]:
+        faults = Faults()
+        runner = ThreadRunner(Database(self.path), lambda db: faults.commit(lambda: commit_transaction(db)))
+        await runner.open(create=True)
+        return await self.open(runner=runner), faults
+
+    def execute(self, statement: str, *values: Any) -> None:
+        with apsw.Connection(self.path) as db:
+            db.execute(statement, values).fetchall()
+        db.close()
+
+    async def close(self) -> None:
+        async with asyncio.timeout(30):
+            for store in self._stores:
+                await store.close()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of store. Several stores, also of several processes, can be open on a shared one."""
+
+    make: Callable[[Path, Clock], Place]
+    is_shared: bool
+
+
+KINDS = {
+    "sqlite-file": Kind(lambda folder, clock: SqlitePlace(str(folder / "store.db"), clock), is_shared=True),
+    "sqlite-memory": Kind(lambda folder, clock: SqlitePlace(":memory:", clock), is_shared=False),
+}
+"""One more database is one more line here."""

@@ -1,0 +1,64 @@
+"""What a store does to the state of a run is what the table of transitions says."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from perdure.errors import PerdureError
+from perdure.model.states import TRANSITIONS, RunState, after
+from perdure.store.protocol import Quarantine, Release, Store
+from tests.contract.acting import Mine, Worker, new_run
+
+HAPPENINGS: dict[str, Callable[[Store, Worker, Mine], Awaitable[object]]] = {
+    "claim": lambda store, worker, run: heir_claims(store),
+    "park": lambda store, worker, run: run.park(None),
+    "release": lambda store, worker, run: run.write(ending=Release()),
+    "quarantine": lambda store, worker, run: run.write(ending=Quarantine(b"why")),
+    "complete": lambda store, worker, run: run.finish(RunState.COMPLETED),
+    "fail": lambda store, worker, run: run.finish(RunState.FAILED),
+    "resume": lambda store, worker, run: store.resume(run.id),
+}
+"""All that can happen to a run, each tried in each state."""
+
+REACHABLE = [RunState.PENDING, RunState.RUNNING, RunState.WAITING, RunState.QUARANTINED, RunState.COMPLETED, RunState.FAILED]
+
+
+async def heir_claims(store: Store) -> None:
+    """As after the death of the owner, so that a running run can be claimed too."""
+    await store.retire("worker-1")
+    await (await Worker(store, "heir").register()).claim()
+
+
+async def bring(worker: Worker, state: RunState) -> Mine:
+    if state is RunState.PENDING:
+        await worker.store.start(new_run("order-1"))
+        return Mine(worker, "order-1", 0, 0)
+    run = await worker.run("order-1")
+    match state:
+        case RunState.WAITING:
+            await run.write(ending=Release())
+        case RunState.QUARANTINED:
+            await run.write(ending=Quarantine(b"why"))
+        case RunState.COMPLETED | RunState.FAILED:
+            await run.finish(state)
+    return run
+
+
+@pytest.mark.parametrize("state", REACHABLE)
+@pytest.mark.parametrize("happening", HAPPENINGS)
+async def test_a_state_changes_as_the_table_says_or_not_at_all(store: Store, worker: Worker, state: RunState, happening: str) -> None:
+    run = await bring(worker, state)
+
+    try:
+        await HAPPENINGS[happening](store, worker, run)
+    except PerdureError:
+        assert after(state, happening) is None
+
+    row = await store.run("order-1")
+    assert row is not None
+    assert row.state is (after(state, happening) or state)
+
+
+def test_the_table_holds_nothing_that_is_not_tried_here() -> None:
+    assert {happening for _, happening in TRANSITIONS} <= set(HAPPENINGS)
+    assert {state for state, _ in TRANSITIONS} <= set(REACHABLE)
