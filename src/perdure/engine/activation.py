@@ -189,7 +189,6 @@ class Activation:
         elif self.is_crowded() or not run.execution.waited_topics():
             self.park(run)
         else:
-            run.idle_until = now + round(self.settings.linger_seconds * SECOND)
             self.on_idle(run)
 
     def park(self, run: LiveRun) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from perdure.authoring.current import Info, attempt_info
-from perdure.clock import SECOND, Instant, Microseconds
+from perdure.clock import SECOND, Instant, Microseconds, to_datetime
 from perdure.codec.failures import encode_failure
 from perdure.engine.attempt import Attempt
 from perdure.engine.committer import Committer
@@ -240,7 +240,12 @@ class Attempts:
                 AttemptFailed(command.number, command.name, command.digest, attempt.number, retrying.began_at, verdict.not_before, failure)
             )
             log.info(
-                "step %s of run %s: attempt %d failed, next try at %s: %r", command.name, run.id, attempt.number, verdict.not_before, error
+                "step %s of run %s: attempt %d failed, next try at %s: %r",
+                command.name,
+                run.id,
+                attempt.number,
+                to_datetime(verdict.not_before),
+                error,
             )
             self._committer.touch(run)
         else:

@@ -14,6 +14,7 @@ from perdure.engine.attempts import Attempts
 from perdure.engine.committer import Committer, Outcomes
 from perdure.engine.crumbs import Crumbs
 from perdure.engine.lease import Lease, begin_lease, python_minor
+from perdure.engine.lingering import Lingering
 from perdure.engine.live import LiveRun
 from perdure.engine.lookout import Lookout
 from perdure.engine.patience import insist
@@ -27,6 +28,7 @@ from perdure.settings import Settings
 from perdure.store.protocol import STRIKES_ALONE, Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, Store, Written
 
 log = logging.getLogger("perdure.engine")
+_ROUNDS_OF_HAND_OVER = 3  # what is left then is found by the next sweep of any worker
 
 
 class Worker:
@@ -61,8 +63,6 @@ class Worker:
         self._suspects: set[str] = set()
         self._makes_room_until = 0.0
         self._alone_until = 0.0
-        self._idle: deque[LiveRun] = deque()
-        self._idle_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_leave = asyncio.Event()
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
@@ -70,8 +70,9 @@ class Worker:
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads)
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
+        self._lingering = Lingering(ports.clock, settings.linger_seconds, self._park)
         self._activation = Activation(
-            self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._linger, self._crumbs
+            self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._lingering.add, self._crumbs
         )
         self._lookout = Lookout(store, self._names, ports, settings, claim=self.claim_soon, signalled=self.signalled, spawn=self._spawn)
 
@@ -103,11 +104,8 @@ class Worker:
             return
         self._is_stopping = True
         self._lookout.stop()
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+        self._lingering.clear()
         await self._drain()
-        for run in list(self.live.values()):
-            self._hand_over(run)
         await self._leave()
 
     async def _drain(self) -> None:
@@ -127,7 +125,7 @@ class Worker:
     async def _leave(self) -> None:
         try:
             async with asyncio.timeout(self._settings.drain_seconds):
-                await self._committer.settle()
+                await self._hand_over_all()
                 await self._store.retire(self.incarnation)
         except (StoreError, TimeoutError) as error:
             # Every sweep elsewhere finds them by the lock that is let go of below.
@@ -144,6 +142,15 @@ class Worker:
             self._lease.end()
             self._crumbs.remove()
             self._lease = None
+
+    async def _hand_over_all(self) -> None:
+        """More than once: a claim under way brings more runs, and one that something has come for is not parked."""
+        for _ in range(_ROUNDS_OF_HAND_OVER):
+            for run in list(self.live.values()):
+                self._hand_over(run)
+            await self._committer.settle()
+            if not self.live:
+                return
 
     def _hand_over(self, run: LiveRun) -> None:
         """Waiting runs are parked with their next wake-up, the others are due at once for whoever is there."""
@@ -220,6 +227,9 @@ class Worker:
                 self._replayed()
             else:
                 self._activation.replay(run, found, self._replayed)
+
+    def _park(self, run: LiveRun) -> None:
+        self._activation.park(run)
 
     def _replayed(self) -> None:
         self._replays -= 1
@@ -344,7 +354,7 @@ class Worker:
             self._drop(run)
         self._to_load.clear()
         self._loading.clear()
-        self._idle.clear()
+        self._lingering.clear()
         self._strikes.clear()
         self._suspects.clear()
 
@@ -372,25 +382,6 @@ class Worker:
             self._drop_everything()
             self.failure.set_exception(error)
             self.failure.exception()  # seen: nobody may be waiting for it
-
-    # ── idle runs ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _linger(self, run: LiveRun) -> None:
-        self._idle.append(run)
-        if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(self._settings.linger_seconds, self._park_idle)
-
-    def _park_idle(self) -> None:
-        self._idle_timer = None
-        now = self._ports.clock.now()
-        while self._idle:
-            run = self._idle[0]
-            if run.is_mine and not run.is_busy and run.idle_until is not None and run.idle_until > now:
-                self._idle_timer = self.loop.call_later((run.idle_until - now) / SECOND, self._park_idle)
-                return
-            self._idle.popleft()
-            if run.idle_until is not None:
-                self._activation.park(run)
 
     # ── background ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -60,8 +60,9 @@ class Retry:
     def delay_after(self, attempt: int, chance: float) -> Microseconds:
         """The pause after the given attempt (from 1). `chance` in [0, 1) decides the jitter."""
         growths = min(attempt - 1, self._growths_most)
-        delay = min(self.initial * self.factor**growths, float(self.maximum))
-        return round(delay * (1 + self.jitter * (2 * chance - 1)))
+        grown = self.initial * self.factor**growths
+        delay = self.maximum if grown >= self.maximum else round(grown)
+        return delay + round(delay * self.jitter * (2 * chance - 1))
 
 
 @dataclass(frozen=True, slots=True)

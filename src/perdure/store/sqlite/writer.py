@@ -1,6 +1,7 @@
 """The thread that writes: what is asked while one transaction is under way shares the next."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future as BlockingFuture
@@ -8,9 +9,12 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+import apsw
+
 from perdure.store.sqlite.transactions import Done, Failed, Function, Outcome, Transactions
 
 T = TypeVar("T")
+log = logging.getLogger("perdure.store")
 
 FUNCTIONS_IN_ONE_TRANSACTION = 500
 POLL_SECONDS = 0.012  # how often an idle writer looks for what other processes wrote, while somebody wants to know: 0.6 % of a core
@@ -162,7 +166,10 @@ class Writer:
             if self._loop.is_closed():  # with the store still open: nobody is left to answer to
                 return
             raise
-        self._transactions.close()
+        try:
+            self._transactions.close()
+        except apsw.Error as error:  # all that was acknowledged is in the WAL: the next to open the store finds it there
+            log.warning("the store could not be closed cleanly: %s", error)
         self._loop.call_soon_threadsafe(answer, self._stopped, Done(None))
 
     def _serve(self) -> bool:

@@ -1,0 +1,247 @@
+"""A store file, a clock that can be moved, and the engines and clients on it: what the acceptance tests stand on."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from perdure import Client, Engine
+from perdure.clock import SECOND, HostClock
+from perdure.engine.ports import Ports
+from perdure.settings import Settings
+from perdure.store.protocol import Store
+from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.store import SqliteStore
+from perdure.store.sqlite.threads import ThreadRunner
+from perdure.store.sqlite.transactions import Connection, commit_transaction
+
+PATIENCE_SECONDS = 10.0  # of a test, before what it waits for is said to be missing
+LOOKS_EVERY_SECONDS = 0.02  # where no hint says that something has changed
+CALM = Settings(linger_seconds=0.0, poll_seconds=0.05, store_retry_seconds_first=0.005, store_retry_seconds_most=0.02)
+"""Idle runs leave memory at once, so that every wait is also a replay; failing stores are asked again soon."""
+
+
+class MovableClock:
+    """The host's clock, and how far a test has moved it. `wall_moved` is a jump of the wall clock alone, `boot_moved` one of leases."""
+
+    def __init__(self) -> None:
+        self.moved = 0.0
+        self.wall_moved = 0.0
+        self.boot_moved = 0.0
+        self._host = HostClock()
+
+    def now(self) -> int:
+        return self._host.now() + round((self.moved + self.wall_moved) * SECOND)
+
+    def since_boot(self) -> int:
+        return self._host.since_boot() + round(self.boot_moved * SECOND)
+
+    def loop_time(self) -> float:
+        return time.monotonic() + self.moved
+
+
+class Commits:
+    """What a test does to COMMIT. `before` and `after` may raise; both run on the thread that writes."""
+
+    def __init__(self) -> None:
+        self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[], None] = lambda: None
+
+    def __call__(self, db: Connection) -> None:
+        self.before()
+        commit_transaction(db)
+        self.after()
+
+
+class WatchedStore(SqliteStore):
+    """The SQLite store with a COMMIT that a test can disturb, and checkpoints it can look into."""
+
+    def __init__(self, path: str, commits: Commits, on_checkpoint: Callable[[Any], Awaitable[None] | None], **kwargs: Any) -> None:
+        super().__init__(path, **kwargs)
+        self._commits = commits
+        self._on_checkpoint = on_checkpoint
+        self.sweeps = 0
+
+    async def open(self, *, create: bool, migrate: bool) -> None:
+        runner = ThreadRunner(Database(self.database.path), self._commits)
+        await runner.open(create and migrate)
+        self._given_runner = runner
+        await super().open(create=create, migrate=migrate)
+
+    async def checkpoint(self, batch: Any) -> Any:
+        answer = self._on_checkpoint(batch)
+        if inspect.isawaitable(answer):
+            await answer
+        return await super().checkpoint(batch)
+
+    async def bury(self) -> Sequence[str]:
+        self.sweeps += 1  # the last thing a sweep does
+        return await super().bury()
+
+
+class Stage:
+    """What a test asks for: `await stage.engine(flow)`, `await stage.kill(engine)`, `await stage.until(…)`, `stage.skip(seconds)`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = str(folder / "store.db")
+        self.url = f"sqlite:///{self.path}"
+        self.clock = MovableClock()
+        self.commits = Commits()
+        self.on_checkpoint: Callable[[Any], Awaitable[None] | None] = lambda batch: None
+        self._changed = asyncio.Event()
+        self._open = AsyncExitStack()
+        self._engines: list[Engine] = []
+        self._loop = asyncio.get_running_loop()
+        self._loop.time = self.clock.loop_time  # type: ignore[method-assign]
+
+    # ── who is there ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def engine(self, *workflows: Any, settings: Settings = CALM, **kwargs: Any) -> Engine:
+        """An engine that is open until the test ends, or until it is stopped or killed."""
+        engine = Engine(self.url, list(workflows), settings=settings, ports=self._ports(), **kwargs)
+        await engine.__aenter__()
+        self._engines.append(engine)
+        return engine
+
+    async def client(self, **kwargs: Any) -> Client:
+        client = Client(self.url, settings=CALM, **kwargs)
+        client._clock = self.clock
+        await self._open.enter_async_context(client)
+        return client
+
+    async def stop(self, engine: Engine) -> None:
+        """Cleanly."""
+        self._engines.remove(engine)
+        await engine.__aexit__(None, None, None)
+
+    async def kill(self, engine: Engine) -> None:
+        """As SIGKILL leaves it: nothing more is committed, no lease is given back, the kernel lets go of the lock."""
+        self._engines.remove(engine)
+        worker = engine.worker
+        lease, worker._lease = worker._lease, None
+        worker._is_stopping = True
+        worker._lookout.stop()
+        worker._drop_everything()
+        assert lease is not None
+        lease.heartbeat.stop()
+        if lease.presence is not None:
+            file = Path(lease.presence.path)
+            said = file.read_bytes()
+            lease.presence.leave()
+            file.write_bytes(said)  # a dead process's file stays, without its lock
+        tasks = [*worker._tasks, *([worker._committer._task] if worker._committer._task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        worker._attempts.close()
+        await engine._store.close()
+
+    def _ports(self) -> Ports:
+        return replace(Ports(), clock=self.clock, open_store=self._open_store, reached=self._reached)
+
+    def _open_store(self, url: str, **kwargs: Any) -> Store:
+        assert url == self.url
+        return WatchedStore(self.path, self.commits, lambda batch: self.on_checkpoint(batch), **kwargs)
+
+    def _reached(self, _point: str) -> None:
+        self._changed.set()
+
+    async def close(self) -> None:
+        self.commits.before = self.commits.after = lambda: None
+        self.on_checkpoint = lambda batch: None
+        for engine in list(self._engines):
+            engine.kill_attempts()
+            await self.stop(engine)
+        await self._open.aclose()
+
+    # ── time and waiting ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def skip(self, seconds: float = 0, *, hours: float = 0, days: float = 0) -> None:
+        """Let this much time pass at once, for the clock and for every timer of this process."""
+        self.clock.moved += seconds + hours * 3600 + days * 86400
+
+    async def until(self, condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, *, skipping: float = 0) -> Any:
+        """Wait for the condition (a function or a coroutine function), looking again whenever an engine has done something.
+
+        `skipping`: so many seconds pass before each look.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            self._changed.clear()
+            value = condition()
+            if inspect.isawaitable(value):
+                value = await value
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {seconds:g} s: {inspect.getsource(condition).strip()}")
+            await self._hint()
+            self.skip(skipping)
+
+    async def _hint(self) -> None:
+        waiter = self._loop.create_task(self._changed.wait())
+        await asyncio.wait([waiter], timeout=LOOKS_EVERY_SECONDS)
+        waiter.cancel()
+
+    async def until_parked(self, engine: Engine, run: Any) -> None:
+        """The run waits in the store and costs no memory."""
+
+        async def is_parked() -> bool:
+            return run.id not in engine.worker.live and (await run.status()).state == "waiting"
+
+        await self.until(is_parked)
+
+    async def until_state(self, run: Any, state: str) -> Any:
+        async def is_there() -> Any:
+            status = await run.status()
+            return status if status.state == state else None
+
+        return await self.until(is_there)
+
+    async def until_sweep(self) -> None:
+        """Let time pass until every engine has swept once more."""
+        before = {engine: engine._store.sweeps for engine in self._engines}
+        await self.until(lambda: all(engine._store.sweeps > count for engine, count in before.items()), skipping=CALM.sweep_seconds)
+
+    def fail(self, engine: Engine, method: str, error: Exception, times: int = 1) -> list[Exception]:
+        """Let the next calls of one method of this engine's store fail; returns the list of what was raised so far."""
+        real, raised = getattr(engine._store, method), []
+
+        async def failing(*args: Any, **kwargs: Any) -> Any:
+            if len(raised) < times:
+                raised.append(error)
+                raise error
+            return await real(*args, **kwargs)
+
+        setattr(engine._store, method, failing)
+        return raised
+
+    # ── past the public interface ────────────────────────────────────────────────────────────────────────────────────
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Look into the file, or damage it, from outside."""
+        db = apsw.Connection(self.path)
+        try:
+            db.set_busy_timeout(5000)
+            return list(db.execute(statement, values))
+        finally:
+            db.close()
+
+    def content(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All rows that say what happened; a test compares them to show that nothing was changed."""
+        return {table: self.sql(f"select * from {table}") for table in ("runs", "history", "attempts", "inbox", "signal_keys")}
+
+
+async def kinds(run: Any) -> list[str]:
+    return [record.kind for record in await run.history()]
+
+
+async def names(run: Any, kind: str = "step") -> list[str]:
+    return [record.name for record in await run.history() if record.kind == kind]

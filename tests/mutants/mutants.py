@@ -1,0 +1,394 @@
+"""The planted bugs: what somebody could get wrong in each part, and the tests that must notice."""
+
+from tests.mutants.planting import Edit, Mutant
+
+G01 = "tests/acceptance/test_g01_acknowledged_is_durable.py"
+G02 = "tests/acceptance/test_g02_one_record_per_position.py"
+G03 = "tests/acceptance/test_g03_steps_at_least_once.py"
+G04 = "tests/acceptance/test_g04_at_most_once.py"
+G06 = "tests/acceptance/test_g06_start_is_idempotent.py"
+G07 = "tests/acceptance/test_g07_messages_exactly_once.py"
+G09 = "tests/acceptance/test_g09_timers.py"
+G10 = "tests/acceptance/test_g10_fencing.py"
+G11 = "tests/acceptance/test_g11_nothing_is_stranded.py"
+G12 = "tests/acceptance/test_g12_replay_is_checked.py"
+G13 = "tests/acceptance/test_g13_the_end_is_the_end.py"
+G15 = "tests/acceptance/test_g15_limits.py"
+G16 = "tests/acceptance/test_g16_storage_trouble.py"
+BAD = "tests/acceptance/test_bad_input.py"
+RUNS = "tests/acceptance/test_runs.py"
+STEPS = "tests/acceptance/test_steps.py"
+
+
+def bug(name: str, *tests: str, edits: tuple[tuple[str, str, str], ...]) -> Mutant:
+    return Mutant(name, tuple(Edit(*edit) for edit in edits), tests)
+
+
+COMMITTING = (
+    bug(
+        "skip the fence",
+        f"{G10}::test_the_commit_of_a_dead_incarnation_changes_nothing",
+        edits=(
+            (
+                "store/sqlite/workers.py",
+                'if change(db, SQL["pass_fence"], values) == 1:\n        return',
+                'change(db, SQL["pass_fence"], values)\n    if db:\n        return',
+            ),
+        ),
+    ),
+    bug(
+        "acknowledge before the commit",
+        f"{G01}::test_a_start_is_not_acknowledged_before_its_commit",
+        f"{G01}::test_code_does_not_go_on_before_the_commit_that_holds_the_result",
+        edits=(
+            ("store/sqlite/transactions.py", "        self._finish(db)\n        return outcomes", "        return outcomes"),
+            (
+                "store/sqlite/transactions.py",
+                "        if self._wal_pages < self._wal_pages_copied:",
+                "        if self._db is not None and self._db.in_transaction:\n            self._finish(self._db)\n"
+                "        if self._wal_pages < self._wal_pages_copied:",
+            ),
+        ),
+    ),
+    bug(
+        "take an unknown commit for a failed one and drop the batch",
+        f"{G16}::test_a_commit_that_happened_although_it_failed_is_found_and_not_repeated",
+        edits=(
+            (
+                "engine/committer.py",
+                "            except FenceLost:\n",
+                "            except UnknownOutcome:\n                self._finish_soon(lambda: None)\n                return\n            except FenceLost:\n",
+            ),
+        ),
+    ),
+    bug(
+        "repeat an unknown commit without asking what became of it",
+        f"{G16}::test_a_commit_that_happened_although_it_failed_is_found_and_not_repeated",
+        edits=(("engine/committer.py", "            self._is_in_doubt = True\n            raise", "            raise"),),
+    ),
+    bug(
+        "repeat an unknown commit under the next number",
+        f"{G16}::test_a_commit_that_happened_although_it_failed_is_found_and_not_repeated",
+        edits=(
+            (
+                "engine/committer.py",
+                "            if reached == batch.number:\n                done = await self._reconstruct(batch)\n"
+                "                self._is_in_doubt = False\n                return done\n",
+                "            if reached == batch.number:\n                batch = replace(batch, number=batch.number + 1)\n",
+            ),
+        ),
+    ),
+    bug(
+        "go on after the disk failed to sync",
+        f"{G16}::test_after_a_failed_sync_the_process_says_that_it_must_end_and_the_next_one_goes_on",
+        edits=(("store/sqlite/transactions.py", "        if says_fsync_failed(error):\n", "        if False:\n"),),
+    ),
+    bug(
+        "claim while the store does not take checkpoints",
+        f"{G16}::test_a_worker_does_not_claim_while_the_store_does_not_take_its_checkpoints",
+        edits=(("engine/committer.py", "                batch = replace(batch, claims=None)\n", ""),),
+    ),
+    bug(
+        "let time in a run go back",
+        f"{G09}::test_time_in_a_run_never_goes_back_although_the_clock_is_set_back",
+        edits=(("store/sqlite/changes.py", "        at = max(self._now, change.at)", "        at = self._now"),),
+    ),
+)
+
+OWNING = (
+    bug(
+        "claim runs of living workers",
+        f"{G02}::test_two_workers_on_one_store_run_each_step_of_each_run_once",
+        f"{G10}::test_a_run_is_claimed_by_one_of_many_workers",
+        edits=(
+            (
+                "store/sqlite/queries/claims.sql",
+                "where owner is not null\n    and not exists (select 1 from workers where namespace = ?1 and incarnation = owners.owner and state = 'live');",
+                "where owner is not null;",
+            ),
+        ),
+    ),
+    bug(
+        "record the late result of a run that was let go",
+        f"{G10}::test_the_late_result_of_a_thread_whose_run_was_given_to_another_life_is_discarded",
+        edits=(
+            (
+                "engine/attempts.py",
+                "        if attempt.is_over or not run.is_mine:\n            return\n        self._report(",
+                "        self._report(",
+            ),
+            (
+                "engine/attempts.py",
+                '        if attempt.is_over:\n            self._ended(run, attempt, b"", None)\n            return\n        try:',
+                "        try:",
+            ),
+            (
+                "engine/committer.py",
+                "            if not run.is_mine or run.is_loading or not run.has_news:",
+                "            if run.is_loading or not run.has_news:",
+            ),
+        ),
+    ),
+    bug(
+        "never renew the lease of an idle worker",
+        f"{G10}::test_the_lease_of_a_worker_without_work_is_renewed",
+        edits=(
+            ("engine/lease.py", "            is_live = self._store.renew(self._incarnation, self._lease)", "            is_live = True"),
+        ),
+    ),
+    bug(
+        "take a worker for dead without asking its lease",
+        f"{G10}::test_living_workers_leave_each_other_alone_however_often_they_sweep",
+        edits=(("engine/sweep.py", "    return now > worker.expires_at and now > promised_until(worker.lock)", "    return True"),),
+    ),
+    bug(
+        "end the search for dead workers at its first error",
+        f"{G11}::test_a_failing_sweep_is_met_again_and_finds_what_the_first_one_missed",
+        edits=(
+            (
+                "engine/lookout.py",
+                '                log.warning("the sweep could not be finished: %s", error)',
+                '                log.warning("the sweep could not be finished: %s", error)\n                return',
+            ),
+        ),
+    ),
+    bug(
+        "do not adopt runs that are owned but not in memory",
+        f"{G11}::test_a_run_that_belongs_to_a_worker_but_is_not_in_its_memory_is_adopted",
+        edits=(
+            ("engine/worker.py", "        for run_id in owned - self.live.keys() - self._loading:", "        for run_id in owned - owned:"),
+        ),
+    ),
+    bug(
+        "park a run that a stopping worker has kept from its next step",
+        f"{G11}::test_a_clean_stop_leaves_every_run_to_others_at_once",
+        f"{G11}::test_a_clean_stop_between_two_steps_hands_the_run_over_and_does_not_take_it_for_stuck",
+        edits=(("engine/activation.py", " and not run.has_work and ", " and "),),
+    ),
+    bug(
+        "take a run that a stopping worker has kept from its next step for stuck",
+        f"{G11}::test_a_clean_stop_between_two_steps_hands_the_run_over_and_does_not_take_it_for_stuck",
+        edits=(("engine/activation.py", "        if run.has_work:\n            return", "        if False:\n            return"),),
+    ),
+)
+
+WAITING = (
+    bug(
+        "ignore the inbox when a run is parked",
+        f"{G11}::test_a_signal_that_comes_while_its_run_is_being_parked_wakes_it",
+        edits=(
+            (
+                "store/sqlite/changes.py",
+                "            is_parked = not records and not has_more and not self._has_signals(change.run_id)",
+                "            is_parked = not records",
+            ),
+            ("engine/committer.py", "(run.reads_inbox or bool(due) or run.ending is not None)", "(run.reads_inbox or bool(due))"),
+        ),
+    ),
+    bug(
+        "do not look for signals whose wake-up was lost",
+        f"{G11}::test_a_signal_whose_wake_up_was_lost_is_found_by_the_sweep",
+        edits=(("engine/sweep.py", "    missed = await store.wake_missed()", "    missed = 0"),),
+    ),
+    bug(
+        "forget the next moment of a parked run",
+        f"{G09}::test_a_timer_that_came_due_while_nobody_worked_fires_as_soon_as_a_worker_is_there",
+        edits=(
+            (
+                "engine/activation.py",
+                "            run.ending = Park(moment, waiting_for(run))",
+                "            run.ending = Park(None, waiting_for(run))",
+            ),
+        ),
+    ),
+    bug(
+        "record timers before signals, whenever they came",
+        f"{G09}::test_a_payment_that_came_in_time_wins_although_nobody_worked_until_after_the_deadline",
+        edits=(
+            (
+                "store/sqlite/changes.py",
+                "sorted(arrivals + firings, key=lambda entry: entry[:3])]",
+                "firings + arrivals]",
+            ),
+        ),
+    ),
+    bug(
+        "record a timer before the inbox is read up to its deadline",
+        f"{G09}::test_a_payment_that_came_in_time_wins_although_many_other_signals_came_before_it",
+        edits=(("store/sqlite/changes.py", "[timer for timer in due if not is_full or timer.deadline <= page[-1][1]]", "due"),),
+    ),
+    bug(
+        "record timers in the order they were set",
+        f"{G09}::test_timers_that_came_due_while_nobody_worked_fire_in_the_order_of_their_deadlines",
+        edits=(("store/sqlite/changes.py", "    firings = [(timer.deadline, 1, timer.number,", "    firings = [(0, 1, timer.number,"),),
+    ),
+    bug(
+        "round a deadline down",
+        f"{G09}::test_a_deadline_between_two_microseconds_is_rounded_up",
+        edits=(("runtime/loop.py", "self.began + math.ceil(round(when * SECOND, 3))", "self.began + math.floor(round(when * SECOND, 3))"),),
+    ),
+    bug(
+        "count timeouts from the start call, not from the first claim",
+        f"{G09}::test_the_time_a_run_has_queued_does_not_count_towards_its_timeouts",
+        edits=(
+            (
+                "store/sqlite/claims.py",
+                "Record(1, max(now, run.created_at), RecordKind.STARTED",
+                "Record(1, run.created_at, RecordKind.STARTED",
+            ),
+        ),
+    ),
+    bug(
+        "forget the key of a signal once it was received",
+        f"{G07}::test_a_key_is_remembered_after_its_signal_was_received",
+        edits=(
+            (
+                "store/sqlite/queries/signals.sql",
+                "select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3;",
+                "select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3\n"
+                "    and exists (select 1 from inbox where namespace = ?1 and run_id = ?2);",
+            ),
+            ("store/sqlite/queries/signals.sql", "insert into signal_keys (namespace", "insert or ignore into signal_keys (namespace"),
+        ),
+    ),
+    bug(
+        "write a note only together with something else",
+        f"{RUNS}::test_a_note_is_seen_by_others_while_a_long_step_runs",
+        edits=(("engine/live.py", "        return self.execution.note != self.stored_note", "        return False"),),
+    ),
+)
+
+REPLAYING = (
+    bug(
+        "run a step again although its record is there",
+        f"{G02}::test_a_recorded_step_is_never_started_again_however_often_its_worker_dies",
+        edits=(("runtime/execution.py", "        del self.open[number]\n", ""),),
+    ),
+    bug(
+        "reuse the numbers of commands",
+        f"{G03}::test_the_key_is_the_same_for_every_try_and_another_for_every_step",
+        edits=(("runtime/execution.py", "        self.issued += 1\n", "        self.issued = len(self.open)\n"),),
+    ),
+    bug(
+        "do not compare the arguments of commands issued together",
+        f"{G12}::test_the_same_steps_asked_for_in_another_order_are_told",
+        edits=(("runtime/divergence.py", "    if record.digest != command.digest:", "    if False:"),),
+    ),
+    bug(
+        "do not compare the names of steps",
+        f"{G12}::test_another_step_in_the_place_of_a_recorded_one_is_told_with_both_names",
+        edits=(("runtime/divergence.py", "    if command.name != record.name:", "    if False:"),),
+    ),
+    bug(
+        "do not store how many commands were issued when a run is parked",
+        f"{G12}::test_a_step_that_was_asked_for_and_cancelled_counts_although_nothing_of_it_was_recorded",
+        edits=(
+            (
+                "engine/committer.py",
+                "if change.failures or change.intents or run.ending is not None:",
+                "if change.failures or change.intents:",
+            ),
+        ),
+    ),
+    bug(
+        "do not check the checksum of a record",
+        f"{BAD}::test_f37_a_damaged_row_quarantines_its_run_and_no_other",
+        edits=(("store/sqlite/rows.py", "    if record.checksum() != row[10]:", "    if False:"),),
+    ),
+    bug(
+        "leave a run that nothing can wake as waiting",
+        f"{G11}::test_a_run_that_nothing_can_ever_wake_is_quarantined_with_that_sentence",
+        edits=(("engine/activation.py", "            self._quarantine(run, NonDeterminism(_DEADLOCK))", "            self.park(run)"),),
+    ),
+)
+
+TRYING = (
+    bug(
+        "write the count of failures wrong",
+        f"{STEPS}::test_a_restart_neither_resets_nor_loses_the_count_and_the_next_try",
+        edits=(
+            (
+                "engine/attempts.py",
+                "command.digest, attempt.number, retrying.began_at, verdict.not_before",
+                "command.digest, 1, retrying.began_at, verdict.not_before",
+            ),
+        ),
+    ),
+    bug(
+        "begin the next try before the failure is on disk",
+        f"{STEPS}::test_no_try_begins_before_the_failure_of_the_one_before_is_on_disk",
+        edits=(
+            (
+                "engine/attempts.py",
+                "            retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True\n",
+                "            retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True\n"
+                "            self._loop.call_soon(self.begin, run, command)\n",
+            ),
+        ),
+    ),
+    bug(
+        "count give_up_after anew after a restart",
+        f"{STEPS}::test_it_is_given_up_when_the_next_try_would_begin_after_give_up_after",
+        edits=(
+            (
+                "engine/activation.py",
+                "Retrying(row.failures, row.began_at, row.next_at)",
+                "Retrying(row.failures, self.ports.clock.now(), row.next_at)",
+            ),
+        ),
+    ),
+    bug(
+        "try a result again that cannot be stored",
+        f"{BAD}::test_a_result_that_cannot_be_stored_fails_that_step_at_once_with_its_name",
+        edits=(
+            (
+                "engine/attempts.py",
+                "            self._ended(run, attempt, None, error, is_final=True)\n        else:\n            self._ended(run, attempt, payload, None)",
+                "            self._ended(run, attempt, None, error)\n        else:\n            self._ended(run, attempt, payload, None)",
+            ),
+        ),
+    ),
+    bug(
+        "give every try a key of its own",
+        f"{G03}::test_the_key_is_the_same_for_every_try_and_another_for_every_step",
+        edits=(("engine/attempts.py", '{row.generation}/{command.number}"', '{row.generation}/{command.number}/{attempt.number}"'),),
+    ),
+    bug(
+        "begin an at_most_once step before its intent is on disk",
+        f"{G04}::test_the_intent_is_on_disk_before_the_body_begins",
+        f"{G04}::test_after_a_death_in_its_body_the_workflow_gets_step_outcome_unknown_and_the_body_is_not_run_again",
+        edits=(("engine/attempts.py", "        elif command.options.at_most_once:\n", "        elif False:\n"),),
+    ),
+    bug(
+        "run an at_most_once step again whose intent is of another life",
+        f"{G04}::test_after_a_death_in_its_body_the_workflow_gets_step_outcome_unknown_and_the_body_is_not_run_again",
+        edits=(("engine/activation.py", "            if intent is not None:\n", "            if False:\n"),),
+    ),
+)
+
+REFUSING = (
+    bug(
+        "accept a second start with other input",
+        f"{G06}::test_the_same_id_with_other_input_is_refused_with_both_hashes_and_nothing_changes",
+        edits=(("client.py", " or started.row.input_hash != input_hash:", ":"),),
+    ),
+    bug(
+        "let a run that has ended be resumed",
+        f"{G13}::test_nothing_changes_a_completed_run",
+        edits=(
+            ("client.py", "        if before.state is not RunState.QUARANTINED:", "        if False:"),
+            (
+                "store/sqlite/queries/runs.sql",
+                "where namespace = ?1 and id = ?2 and state = 'quarantined';",
+                "where namespace = ?1 and id = ?2;",
+            ),
+        ),
+    ),
+    bug(
+        "do not limit the inbox",
+        f"{G15}::test_an_inbox_that_is_full_refuses_the_next_signal_and_takes_more_once_it_was_read",
+        edits=(("store/sqlite/signals.py", "        if last - first + 1 >= limit:", "        if False:"),),
+    ),
+)
+
+MUTANTS = (*COMMITTING, *OWNING, *WAITING, *REPLAYING, *TRYING, *REFUSING)

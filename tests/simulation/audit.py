@@ -1,0 +1,289 @@
+"""Checks every transaction as it commits: what it may change, and that it leaves nothing stranded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apsw
+
+from perdure.codec.failures import describe_failure
+from perdure.codec.values import decode
+from tests.simulation.ledger import Ledger
+from tests.simulation.replaying import Replays
+from tests.simulation.rows import FINAL, RunShadow, Shadow
+from tests.simulation.stranded import STRANDED
+from tests.simulation.watching import RowChange
+from tests.simulation.world import Process, World
+
+TRANSITIONS = {
+    ("pending", "running"),
+    ("waiting", "running"),
+    ("running", "running"),
+    ("running", "waiting"),
+    ("running", "quarantined"),
+    ("running", "completed"),
+    ("running", "failed"),
+    ("waiting", "waiting"),
+}
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What one transaction has shown so far."""
+
+    process: Process
+    fence: str | None = None
+    signals: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
+    taken: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
+    parked: list[Row] = field(default_factory=list)
+
+
+class Auditor:
+    def __init__(self, world: World, path: str) -> None:
+        self.world = world
+        self.shadow = Shadow()
+        self.ledger = Ledger(world, self.shadow)
+        self.replays = Replays(path)
+        self.quarantine_expected: set[str] = set()
+        self._db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        self._unknown: dict[str, tuple[int, bool]] = {}
+
+    def close(self) -> None:
+        self._db.close()
+        self.replays.close()
+
+    # ── transactions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def committed(self, process: Process, changes: Sequence[RowChange], is_known: bool) -> None:
+        if not changes:
+            return
+        at = Transaction(process)
+        for change in changes:
+            self.world.note(f"{process.label} {told(change)}")
+            getattr(self, f"_{change.table}")(at, change.old, change.new)
+        self._signals_were_taken_once(at)
+        for row in at.parked:
+            self._is_parked_for_a_reason(row)
+        self._is_anything_stranded()
+        if at.fence is not None and not is_known:
+            self._unknown[at.fence] = (self.shadow.workers[at.fence]["checkpoint"], True)
+
+    def was_undone(self, process: Process, changes: Sequence[RowChange]) -> None:
+        for change in changes:
+            if change.table == "workers" and change.new and change.old and change.new["checkpoint"] != change.old["checkpoint"]:
+                self._unknown[change.new["incarnation"]] = (change.new["checkpoint"], False)
+
+    def _broken(self, text: str) -> None:
+        self.world.violate(text)
+
+    def _is_anything_stranded(self) -> None:
+        for run_id, why in self._db.execute(STRANDED, {"now": self.world.now}).fetchall():
+            self._broken(f"I5: run {run_id} is stranded: {why}")
+
+    # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _workers(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        workers = self.shadow.workers
+        if new is None:
+            assert old is not None
+            if old["state"] != "dead":
+                self._broken(f"worker {old['incarnation']} was buried alive")
+            workers[old["incarnation"]] = {**old, "state": "dead"}
+            return
+        if old is None:
+            self.shadow.hosts[new["incarnation"]] = at.process.label
+        elif old["state"] == "dead" and new != old:
+            self._broken(f"I7: worker {new['incarnation']} is dead and was changed")
+        elif new["checkpoint"] != old["checkpoint"]:
+            self._fence(at, old, new)
+        elif new["state"] == "live" and new["expires_at"] < old["expires_at"]:
+            self._broken(f"the lease of {new['incarnation']} became shorter")
+        if old is not None and old["state"] == "live" and new["state"] == "dead" and old["expires_at"] < self.world.now:
+            self.world.saw("a lease ran out")
+        workers[new["incarnation"]] = new
+
+    def _fence(self, at: Transaction, old: Row, new: Row) -> None:
+        incarnation, number = new["incarnation"], new["checkpoint"]
+        if number != old["checkpoint"] + 1:
+            self._broken(f"M12: checkpoint {number} of {incarnation} follows {old['checkpoint']}")
+        if self.shadow.hosts[incarnation] != at.process.label:
+            self._broken(f"M12: {at.process.label} committed as {incarnation}, which lives in {self.shadow.hosts[incarnation]}")
+        at.fence = incarnation
+        unknown = self._unknown.pop(incarnation, None)
+        if unknown == (number - 1, True):
+            self.world.saw("an unknown commit was adopted")
+        elif unknown == (number, False):
+            self.world.saw("an unknown commit was retried")
+
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _runs(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        if new is None or old is None:
+            if new is None or new["state"] != "pending":
+                self._broken(f"a run was deleted, or inserted in the middle of its life: {old} -> {new}")
+            else:
+                self.shadow.unfinished.add(new["id"])
+                self.shadow.runs[new["id"]] = RunShadow(new["id"], "pending", None, new["wake_at"], new["workflow"], self.world.now)
+            return
+        run = self.shadow.runs[new["id"]]
+        if old["state"] in FINAL:
+            self._broken(f"I4: run {run.id} was {old['state']} and has been changed: {old} -> {new}")
+        if (old["state"], new["state"]) not in TRANSITIONS:
+            self._broken(f"run {run.id} went from {old['state']} to {new['state']}")
+        self._may_change_owner(at, old["owner"], new)
+        if new["state"] == "waiting" and old["state"] == "running" and new["waiting_for"] is not None:
+            at.parked.append(new)
+        if new["state"] == "waiting" and old["state"] == "waiting":
+            run.wake_at = new["wake_at"]
+        if new["state"] == "running" and old["state"] == "waiting" and old["waiting_for"] is not None:
+            self.world.saw("parked and woken")
+        if new["state"] in FINAL:
+            at.finished.add(run.id)
+        if new["state"] in FINAL or new["state"] == "quarantined":
+            self.shadow.unfinished.discard(run.id)
+        if new["state"] == "quarantined" and run.id not in self.quarantine_expected:
+            self._is_quarantined(run)
+        run.state, run.owner, run.wake_at, run.changed_at = new["state"], new["owner"], new["wake_at"], self.world.now
+
+    def _may_change_owner(self, at: Transaction, before: str | None, new: Row) -> None:
+        """M15: by a claim, by the owner's own checkpoint, or after its incarnation is dead."""
+        after = new["owner"]
+        if after == before:
+            if before is not None and before != at.fence:
+                self._broken(f"M15: run {new['id']} of {before} was changed by {at.process.label} as {at.fence}")
+            return
+        if after is not None and after != at.fence:
+            self._broken(f"I7: run {new['id']} was given to {after} by {at.process.label} as {at.fence}")
+        if before is not None and before != at.fence:
+            if self.shadow.workers[before]["state"] != "dead":
+                self._broken(f"I7: run {new['id']} was taken from {before}, which is alive, by {at.fence}")
+            self.world.saw("takeover by lease")
+        if after is not None:
+            self.shadow.runs[new["id"]].owners.append(after)
+
+    def _is_quarantined(self, run: RunShadow) -> None:
+        rows = self._db.execute("select error from runs where id = ?", (run.id,)).fetchall()
+        self._broken(f"run {run.id} was quarantined: {describe_failure(rows[0][0] or b'{}')}")
+
+    def _is_parked_for_a_reason(self, row: Row) -> None:
+        """I6: it wakes when its next timer or next try is due, in both directions; if there is none, a signal can still come."""
+        run = self.shadow.runs[row["id"]]
+        if run.inbox and run.wake_at == row["wake_at"]:  # else a signal has come after it, in the same transaction
+            self._broken(f"M19: run {run.id} was parked with {len(run.inbox)} signals in its inbox")
+        if run.state != "waiting":
+            return
+        execution = self.replays.execution(run.id)
+        moments = []
+        for command in execution.wanted():
+            attempt = run.attempts.get(command.number)
+            if attempt is None or attempt["next_at"] is None:
+                self._broken(
+                    f"I5: run {run.id} was parked while it wanted command {command.number} ({command.name}), which nobody will try"
+                )
+            else:
+                moments.append(attempt["next_at"])
+        deadline = execution.next_deadline()
+        expected = min([*moments, *([] if deadline is None else [deadline])], default=None)
+        if row["wake_at"] != expected:
+            self._broken(f"I6: run {run.id} was parked until {row['wake_at']}, its next timer or try is at {expected}")
+        if expected is None and not execution.waited_topics():
+            self._broken(f"I5: run {run.id} was parked and waits for nothing")
+        if row["issued"] != execution.issued:
+            self._broken(f"M6: run {run.id} was parked with {row['issued']} commands issued, its history issues {execution.issued}")
+        execution.close()
+
+    # ── histories ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _history(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        if old is not None or new is None:
+            self._broken(f"I1: a record was changed or deleted: {old} -> {new}")
+            return
+        run = self.shadow.runs[new["run_id"]]
+        last = run.records[-1] if run.records else None
+        if new["position"] != len(run.records) + 1:
+            self._broken(f"I3: run {run.id}: record {new['position']} follows record {len(run.records)}")
+        if last is not None and (new["at"] < last["at"] or last["kind"] in FINAL):
+            self._broken(f"I3: run {run.id}: record {new['position']} ({new['kind']}) stands behind or before its predecessor {last}")
+        if run.owner is None or run.owner != at.fence:
+            self._broken(f"I7: {at.process.label} as {at.fence} wrote a record of run {run.id}, which belongs to {run.owner}")
+        run.records.append(new)
+        run.changed_at = self.world.now
+        check = getattr(self, f"_record_{new['kind']}", None)
+        if check is not None:
+            check(at, run, new)
+
+    def _record_step(self, at: Transaction, run: RunShadow, record: Row) -> None:
+        self._settled_once(run, record)
+        result = decode(record["output"], Any, what="result")
+        self.ledger.check_recorded(run.id, record["command"], record["attempt"], result["serial"])
+
+    def _record_step_failed(self, at: Transaction, run: RunShadow, record: Row) -> None:
+        self._settled_once(run, record)
+        kind = describe_failure(record["error"])["type"]
+        if kind.endswith("StepOutcomeUnknown"):
+            self.world.saw("intent read back: StepOutcomeUnknown")
+        if record["attempt"] > 1:
+            self.world.saw("a step failed for good after several tries")
+
+    def _settled_once(self, run: RunShadow, record: Row) -> None:
+        if record["command"] in run.steps:
+            self._broken(f"I1: run {run.id}: command {record['command']} has two outcomes")
+        run.steps[record["command"]] = record
+
+    def _record_timer(self, at: Transaction, run: RunShadow, record: Row) -> None:
+        if record["command"] in run.timers:
+            self._broken(f"I10: run {run.id}: timer {record['command']} fired twice")
+        run.timers.add(record["command"])
+
+    def _record_signal(self, at: Transaction, run: RunShadow, record: Row) -> None:
+        at.signals.setdefault(run.id, []).append((record["name"], record["output"]))
+
+    # ── inboxes and attempts ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _inbox(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        if new is not None and old is None:
+            inbox = self.shadow.runs[new["run_id"]].inbox
+            if inbox and new["number"] != max(inbox) + 1:
+                self._broken(f"I8: run {new['run_id']}: signal {new['number']} arrived after {max(inbox)}")
+            inbox[new["number"]] = new
+        elif old is not None and new is None:
+            gone = self.shadow.runs[old["run_id"]].inbox.pop(old["number"])
+            at.taken.setdefault(old["run_id"], []).append((gone["topic"], gone["payload"]))
+        else:
+            self._broken(f"I8: a signal was changed: {old} -> {new}")
+
+    def _signals_were_taken_once(self, at: Transaction) -> None:
+        """I8: what leaves an inbox enters the history in that order, in the same transaction; only an end drops the rest."""
+        for run_id in at.signals.keys() | at.taken.keys():
+            recorded, taken = at.signals.get(run_id, []), at.taken.get(run_id, [])
+            dropped = taken[len(recorded) :]
+            if taken[: len(recorded)] != recorded or (dropped and run_id not in at.finished):
+                self._broken(f"I8: run {run_id}: signals {taken} left the inbox, {recorded} were recorded")
+
+    def _signal_keys(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        if old is not None or new is None:
+            self._broken(f"I9: a key was changed or forgotten: {old} -> {new}")
+        elif new["key"] in self.shadow.runs[new["run_id"]].keys:
+            self._broken(f"I9: key {new['key']} was stored twice for run {new['run_id']}")
+        else:
+            self.shadow.runs[new["run_id"]].keys.add(new["key"])
+
+    def _attempts(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        if new is not None:
+            run = self.shadow.runs[new["run_id"]]
+            run.attempts[new["command"]] = new
+            run.changed_at = self.world.now
+        else:
+            assert old is not None
+            self.shadow.runs[old["run_id"]].attempts.pop(old["command"], None)
+
+
+def told(change: RowChange) -> str:
+    """One line of the trace."""
+    if change.old is None or change.new is None:
+        row = {name: value for name, value in change.row.items() if value is not None and not isinstance(value, bytes)}
+        return f"{'+' if change.old is None else '-'} {change.table} {row}"
+    differences = {name: value for name, value in change.new.items() if value != change.old[name] and not isinstance(value, bytes)}
+    return f"~ {change.table} {next(iter(change.new.values()))} {differences}"

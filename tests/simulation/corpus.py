@@ -1,0 +1,13 @@
+"""Seeds that once found something, kept for ever, and seeds that together make everything happen that must happen sometimes."""
+
+FOUND = {
+    0: "a step that was cancelled before its first line ran kept its slot for ever",
+    5: "the back-off of a step ended while its run was being parked, and its body ran for nobody",
+    1029: "a worker that had stood still began a step after its runs had gone to another",
+    1139: "with small batches the intent of an at_most_once step was settled a transaction before its outcome, and the step ran twice",
+    1223: "after the clock was set back a long back-off was waited for in memory, where there was no room for others",
+}
+"""Seed -> what was wrong. A seed plays something else once the simulation itself has changed; it stays, for it costs half a second."""
+
+COVER = (3001, 3013, 3023, 3043, 3051, 3086, 3095, 3096, 3114, 3119, 3123, 3139, 3145, 3152, 3169, 3184)
+"""In these everything that must happen sometimes happens, most of it three times."""

@@ -1,0 +1,101 @@
+"""Random programs: trees of what a workflow may do, as JSON, so that the same workflow function can play any of them."""
+
+from random import Random
+from typing import Any
+
+Op = dict[str, Any]
+Program = list[Op]
+TOPICS = ("paid", "changed", "cancelled")
+
+
+def random_program(draw: Random, *, with_huge: bool) -> Program:
+    """A few things in a row; some of them hold further programs."""
+    author = Author(draw)
+    program = author.sequence(depth=0, most=draw.choice((2, 5, 8)))
+    if with_huge:
+        program.insert(draw.randrange(len(program) + 1), author.step("huge"))
+    return program
+
+
+class Author:
+    def __init__(self, draw: Random) -> None:
+        self._draw = draw
+        self._places = 0
+
+    def sequence(self, depth: int, most: int) -> Program:
+        return [self.op(depth) for _ in range(self._draw.randint(1, most))]
+
+    def op(self, depth: int) -> Op:
+        kinds = ["step"] * 8 + ["sleep"] * 3 + ["receive"] * 3 + ["status", "values"]
+        if depth < 2:
+            kinds += ["gather"] * 3 + ["group", "limit", "limit", "race", "race", "attempt", "background", "locked", "pipe"]
+        kind = self._draw.choice(kinds)
+        if kind == "step":
+            return self.step()
+        make: Any = getattr(self, f"_{kind}")
+        op: Op = make(depth)
+        return {"do": kind, **op}
+
+    # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def step(self, step: str | None = None) -> Op:
+        draw = self._draw
+        self._places += 1
+        return {
+            "do": "step",
+            "step": step
+            or draw.choice(("act",) * 5 + ("act_in_thread",) * 3 + ("act_once",) * 3 + ("act_twice", "act_patiently", "act_briefly")),
+            "place": self._places,
+            "takes": draw.choice((0, 0, 0, 0.001, 0.02, 0.3, draw.choice((1.0, 4.0, 15.0)))),
+            "fails": draw.choice((0, 0, 0, 0, 1, 1, 2, 9)),
+            "error": draw.choice(("oops", "oops", "oops", "final", "later", "odd")),
+            "is_caught": draw.random() < 0.9,
+        }
+
+    # ── waits ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _sleep(self, _depth: int) -> Op:
+        draw = self._draw
+        return {"seconds": draw.choice((0.001, 0.1, 0.7, 1.3, 3, 8, 8, draw.choice((40, 600, 90_000, 60 * 86_400))))}
+
+    def _receive(self, _depth: int) -> Op:
+        draw = self._draw
+        topics = draw.sample(TOPICS, draw.choice((1, 1, 2)))
+        return {"topics": topics, "timeout": draw.choice((None, None, 0.5, 3, 20, 86_400))}
+
+    # ── what needs no record ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _status(self, _depth: int) -> Op:
+        return {"note": self._draw.randrange(100)}
+
+    def _values(self, _depth: int) -> Op:
+        return {}
+
+    # ── what holds programs ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _branches(self, depth: int) -> list[Program]:
+        return [self.sequence(depth + 1, 2) for _ in range(self._draw.choice((2, 2, 3, 5)))]
+
+    def _gather(self, depth: int) -> Op:
+        return {"branches": self._branches(depth), "collects": self._draw.random() < 0.5}
+
+    def _group(self, depth: int) -> Op:
+        return {"branches": self._branches(depth)}
+
+    def _race(self, depth: int) -> Op:
+        return {"branches": self._branches(depth), "until": self._draw.choice(("first", "first", "error", "timeout"))}
+
+    def _limit(self, depth: int) -> Op:
+        return {"seconds": self._draw.choice((0.001, 0.1, 1, 5)), "body": self.sequence(depth + 1, 3)}
+
+    def _attempt(self, depth: int) -> Op:
+        return {"body": self.sequence(depth + 1, 3)}
+
+    def _background(self, depth: int) -> Op:
+        return {"body": self.sequence(depth + 1, 2), "meanwhile": self.sequence(depth + 1, 2), "cancels": self._draw.random() < 0.5}
+
+    def _locked(self, depth: int) -> Op:
+        return {"branches": self._branches(depth)}
+
+    def _pipe(self, depth: int) -> Op:
+        return {"items": [self.step("act") for _ in range(self._draw.randint(1, 4))], "each": self.sequence(depth + 2, 1)}

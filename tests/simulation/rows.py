@@ -1,0 +1,38 @@
+"""The store as its commits have made it: a copy in memory, kept by the auditor."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+FINAL = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class RunShadow:
+    id: str
+    state: str
+    owner: str | None
+    wake_at: int | None
+    workflow: str
+    changed_at: int
+    records: list[dict[str, Any]] = field(default_factory=list)
+    steps: dict[int, dict[str, Any]] = field(default_factory=dict)
+    timers: set[int] = field(default_factory=set)
+    attempts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    inbox: dict[int, dict[str, Any]] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    owners: list[str] = field(default_factory=list)
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+
+@dataclass(slots=True)
+class Shadow:
+    runs: dict[str, RunShadow] = field(default_factory=dict)
+    unfinished: set[str] = field(default_factory=set)
+    """Runs that neither have ended nor are quarantined."""
+    workers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Those that are buried stay here, dead."""
+    hosts: dict[str, str] = field(default_factory=dict)
+    """Incarnation -> the process it lives in."""

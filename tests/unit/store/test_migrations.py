@@ -1,0 +1,206 @@
+"""Migrations: each once, whole or not at all, and never a store that another perdure has changed."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure.errors import SchemaTooNew, SchemaTooOld, StoreError
+from perdure.store.migrations import Migration, known_migrations, pending_migrations, schema_status
+from perdure.store.sqlite import schema
+from perdure.store.sqlite.store import SqliteStore
+from tests.contract.acting import ManualClock, new_run
+
+ROOT = Path(__file__).resolve().parents[3]
+KNOWN = (Migration(1, "0001_core", "create table a (x)"), Migration(2, "0002_more", "create table b (x)"))
+
+
+def applied(*migrations: Migration) -> dict[int, tuple[str, str]]:
+    return {migration.number: (migration.name, migration.checksum) for migration in migrations}
+
+
+# ── which are to be applied ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_those_not_applied_are_pending_in_order() -> None:
+    assert pending_migrations(KNOWN, {}) == KNOWN
+    assert pending_migrations(KNOWN, applied(KNOWN[0])) == (KNOWN[1],)
+    assert pending_migrations(KNOWN, applied(*KNOWN)) == ()
+    status = schema_status(KNOWN, applied(KNOWN[0]))
+    assert (status.version, status.newest, status.pending) == (1, 2, ("0002_more",))
+
+
+def test_a_store_with_unknown_migrations_was_migrated_by_a_newer_perdure() -> None:
+    with pytest.raises(SchemaTooNew, match=r"0002_more.*upgrade"):
+        pending_migrations(KNOWN[:1], applied(*KNOWN))
+
+
+def test_a_migration_that_was_edited_after_it_was_applied_is_refused() -> None:
+    edited = Migration(1, "0001_core", "create table a (x, y)")
+
+    with pytest.raises(StoreError, match="0001_core"):
+        pending_migrations((edited, KNOWN[1]), applied(*KNOWN))
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_the_migrations_of_this_release_are_numbered_without_gaps(dialect: str) -> None:
+    known = known_migrations(f"perdure.store.{dialect}.migrations")
+
+    assert [migration.number for migration in known] == list(range(1, len(known) + 1))
+    assert all(migration.sql.strip() for migration in known)
+
+
+# ── applied to a file ────────────────────────────────────────────────────────────────────────────────────────────────
+
+Release = Callable[..., None]
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
+    """Installs a perdure whose migrations are those of today and the given ones."""
+    releases = 0
+    monkeypatch.syspath_prepend(tmp_path / "releases")
+
+    def install(*later: str) -> None:
+        nonlocal releases
+        releases += 1
+        package = tmp_path / "releases" / f"{tmp_path.name}_{releases}"  # a name of its own: what is known of a package is kept
+        shutil.copytree(ROOT / "src/perdure/store/sqlite/migrations", package)
+        for number, sql in enumerate(later, len(list(package.glob("0*.sql"))) + 1):
+            (package / f"{number:04}_later.sql").write_text(sql)
+        monkeypatch.setattr(schema, "PACKAGE", package.name)
+
+    return install
+
+
+def store_at(folder: Path) -> SqliteStore:
+    return SqliteStore(str(folder / "store.db"), namespace="default", clock=ManualClock())
+
+
+async def opened(folder: Path, *, migrate: bool = True) -> SqliteStore:
+    store = store_at(folder)
+    await store.open(create=migrate, migrate=migrate)
+    return store
+
+
+def tables(folder: Path) -> set[str]:
+    with apsw.Connection(str(folder / "store.db")) as db:
+        names = {name for (name,) in db.execute("select name from sqlite_schema where type = 'table'").fetchall()}
+    db.close()
+    return names
+
+
+async def test_an_older_store_is_migrated_and_keeps_what_it_holds(tmp_path: Path, release: Release) -> None:
+    release()
+    old = await opened(tmp_path)
+    await old.start(new_run("order-1"))
+    await old.close()
+    release("create table later (x integer) strict", "create table latest (x integer) strict")
+
+    new = await opened(tmp_path)
+
+    assert await new.run("order-1") is not None
+    assert {"later", "latest"} <= tables(tmp_path)
+    assert (await new.schema()).pending == ()
+    await new.close()
+
+
+async def test_an_older_store_is_refused_where_it_may_not_be_migrated_and_stays_as_it_is(tmp_path: Path, release: Release) -> None:
+    release()
+    await (await opened(tmp_path)).close()
+    before = tables(tmp_path)
+    release("create table later (x integer) strict")
+
+    with pytest.raises(SchemaTooOld, match="perdure db migrate"):
+        await opened(tmp_path, migrate=False)
+
+    assert tables(tmp_path) == before
+
+
+@pytest.mark.parametrize("migrate", [True, False])
+async def test_a_newer_store_is_refused_and_stays_as_it_is(tmp_path: Path, release: Release, migrate: bool) -> None:
+    release("create table later (x integer) strict")
+    await (await opened(tmp_path)).close()
+    before = tables(tmp_path)
+    release()
+
+    with pytest.raises(SchemaTooNew, match="upgrade perdure"):
+        await opened(tmp_path, migrate=migrate)
+
+    assert tables(tmp_path) == before
+
+
+async def test_a_migration_that_fails_half_way_leaves_nothing_of_itself_and_can_be_tried_again(tmp_path: Path, release: Release) -> None:
+    release("create table later (x integer) strict; create table latest (y nonsense) strict")
+    with pytest.raises(StoreError):
+        await opened(tmp_path)
+    assert not {"later", "latest"} & tables(tmp_path)
+    release("create table later (x integer) strict; create table latest (y integer) strict")
+
+    await (await opened(tmp_path)).close()
+
+    assert {"later", "latest"} <= tables(tmp_path)
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from perdure.store.sqlite.store import SqliteStore
+
+class KillingClock:
+    def now(self):  # asked for when the statements of a migration are done, before its COMMIT
+        os.kill(os.getpid(), signal.SIGKILL)
+    def since_boot(self):
+        return 0
+
+asyncio.run(SqliteStore(sys.argv[1], namespace="default", clock=KillingClock()).open(create=True, migrate=True))
+"""
+
+
+async def test_a_process_killed_while_it_migrates_leaves_a_file_that_the_next_one_migrates(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "store.db")], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert tables(tmp_path) == set()
+
+    store = await opened(tmp_path)
+
+    assert (await store.start(new_run("order-1"))).is_new
+    await store.close()
+
+
+OPENER = """
+import asyncio, sys
+from perdure.store.sqlite.store import SqliteStore
+from tests.contract.acting import ManualClock
+
+async def main():
+    print("ready", flush=True)
+    sys.stdin.readline()
+    store = SqliteStore(sys.argv[1], namespace="default", clock=ManualClock())
+    await store.open(create=True, migrate=True)
+    print((await store.schema()).pending, flush=True)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+def test_processes_that_migrate_at_once_do_not_clash(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENER, str(tmp_path / "store.db")]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60)[0] for process in processes]
+
+    assert answers == ["()\n"] * 3
+    assert [process.returncode for process in processes] == [0, 0, 0]
