@@ -194,19 +194,7 @@ class VirtualEngine:
         """Commit a batch, then let the run see it."""
         begin = len(self.history)
         for record in batch:
-            self.history.append(
-                Record(
-                    len(self.history) + 1,
-                    self.at,
-                    record.kind,
-                    record.name,
-                    record.command,
-                    record.digest,
-                    None,
-                    record.output,
-                    record.error,
-                )
-            )
+            self.history.append(record._replace(position=len(self.history) + 1, at=self.at))
         for record in self.history[begin:]:
             self.under_way.pop(-1 if record.kind is RecordKind.TIMER or record.command is None else record.command, None)
             self.execution.apply(record)
@@ -226,7 +214,7 @@ class VirtualEngine:
             self._expect(self.at + self._lasts(command), attempt(command))
 
     def _crash(self) -> None:
-        """Drop the run from memory and build it again. Attempts go on, as if they had been begun anew and ended when the first ones would."""
+        """Drop the run from memory and build it again. Attempts go on, as if begun anew and ended when the first ones would have."""
         self.execution.close()
         self.execution = new_execution(self.workflow, self.payload, self.run_id, self.seed)
         assert list(replay(self.execution, self.history)) == self.stands

@@ -148,7 +148,7 @@ class Stage:
 
     def _open_store(self, url: str, **kwargs: Any) -> Store:
         assert url == self.url
-        return WatchedStore(self.path, self.commits, lambda batch: self.on_checkpoint(batch), **kwargs)
+        return WatchedStore(self.path, self.commits, lambda batch: self.on_checkpoint(batch), **kwargs)  # noqa: PLW0108 - looked up at each call: tests replace it
 
     def _reached(self, _point: str) -> None:
         self._changed.set()

@@ -233,5 +233,5 @@ async def test_a_run_is_claimed_by_one_of_many_workers(stage: Stage) -> None:
 
     owners = dict(stage.sql("select id, owner from runs"))
     for engine in engines:
-        assert {id for id, owner in owners.items() if owner == engine.worker.incarnation} == set(engine.worker.live)
+        assert {run_id for run_id, owner in owners.items() if owner == engine.worker.incarnation} == set(engine.worker.live)
     assert await kinds(runs[0]) == ["started"]

@@ -1,7 +1,8 @@
-"""G11: every run that has not ended is at all times ready, owned by a live worker, waiting for something that can come, or shown as stuck."""
+"""G11: every unfinished run is ready, owned by a live worker, waiting for something that can come, or shown as stuck."""
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 from perdure import Retry, receive, step, workflow
 from perdure.errors import StoreUnavailable
@@ -96,6 +97,24 @@ async def test_a_signal_that_comes_while_its_run_is_being_parked_wakes_it(stage:
     stage.on_checkpoint = send_in_between
 
     assert await run.result(1) == "hello"  # sooner than any sweep
+    assert sent
+
+
+async def test_a_signal_that_comes_before_the_worker_knows_that_its_run_is_parked_wakes_it_at_once(stage: Stage) -> None:
+    engine = await stage.engine(hear, settings=replace(CALM, sweep_seconds=1e6))
+    real, sent = engine._store.checkpoint, []
+
+    async def send_after_the_commit(batch: Any) -> Any:
+        done = await real(batch)
+        if not sent and any(written.is_parked for written in done.written):
+            sent.append("hello")
+            await run.signal("word", "hello")
+        return done
+
+    engine._store.checkpoint = send_after_the_commit
+    run = await engine.start(hear)
+
+    assert await run.result(5) == "hello"
     assert sent
 
 

@@ -1,4 +1,4 @@
-"""G12: code that does not match the history is quarantined with a readable difference; nothing recorded is changed; it goes on after a fix."""
+"""G12: code that does not match the history is quarantined with the difference in words, and goes on after a fix."""
 
 import asyncio
 from collections.abc import Callable

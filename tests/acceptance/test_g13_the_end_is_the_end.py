@@ -151,7 +151,7 @@ async def test_a_result_can_be_asked_for_again_and_again_by_anyone(stage: Stage)
 async def test_a_run_ends_once_although_many_signals_could_end_it(stage: Stage) -> None:
     @workflow
     async def flow() -> int:
-        done, waiting = await asyncio.wait([asyncio.create_task(receive("number", int)) for _ in range(5)], return_when="FIRST_COMPLETED")
+        done, _waiting = await asyncio.wait([asyncio.create_task(receive("number", int)) for _ in range(5)], return_when="FIRST_COMPLETED")
         return min(task.result() for task in done)
 
     engine = await stage.engine(flow)

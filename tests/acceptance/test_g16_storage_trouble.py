@@ -133,7 +133,7 @@ async def test_a_commit_that_failed_and_did_not_happen_is_repeated(stage: Stage)
 
 @pytest.mark.parametrize("lost", range(1, 6))
 async def test_a_commit_that_happened_although_it_failed_is_found_and_not_repeated(stage: Stage, lost: int) -> None:
-    engine = await stage.engine(flow)
+    await stage.engine(flow)
     left = lost
 
     def lose_the_answer() -> None:

@@ -174,7 +174,7 @@ async def test_b12_a_receive_that_was_cancelled_takes_no_signal(stage: Stage) ->
     assert await run.result(10) == ["first", "second"]
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable, UnknownOutcome, StoreError, TimeoutError, ConnectionError], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("error", [StoreUnavailable, UnknownOutcome, StoreError, TimeoutError, ConnectionError])
 async def test_b19_an_error_of_a_step_is_never_taken_for_one_of_the_store(stage: Stage, error: type[Exception]) -> None:
     tries = 0
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tests.crash.effects import Effect
@@ -102,7 +103,7 @@ def gaps(evidence: Evidence) -> Iterator[str]:
             continue
         if [line.position for line in lines] != list(range(1, len(lines) + 1)):
             yield f"{run_id} has positions {[line.position for line in lines]}"
-        if any(later.at < earlier.at for earlier, later in zip(lines, lines[1:], strict=False)):
+        if any(later.at < earlier.at for earlier, later in pairwise(lines)):
             yield f"{run_id}: time runs backwards"
         if lines[0].kind != "started" or any(line.kind == "started" for line in lines[1:]):
             yield f"{run_id} does not begin with its one `started`"

@@ -22,6 +22,7 @@ ERRORS = {
     ("EIO", "read"): (apsw.IOError, apsw.SQLITE_IOERR_READ),
     ("ENOSPC", "write"): (apsw.FullError, apsw.SQLITE_FULL),
     ("ENOSPC", "sync"): (apsw.FullError, apsw.SQLITE_FULL),
+    ("EROFS", "write"): (apsw.ReadOnlyError, apsw.SQLITE_READONLY),
 }
 HEADER = struct.Struct("<II")
 
@@ -55,10 +56,10 @@ class WatchedDisk(apsw.VFS):
         self._matching = 0
         super().__init__("watched", "unix", makedefault=True)
 
-    def xOpen(self, name: Any, flags: list[int]) -> "WatchedFile":
+    def xOpen(self, name: Any, flags: list[int]) -> "WatchedFile":  # noqa: N802  named by SQLite
         return WatchedFile(self, name, flags)
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802  named by SQLite
         self.meet("delete", kind_of(filename))
         super().xDelete(filename, syncdir)
         self.note("delete", filename)
@@ -68,7 +69,12 @@ class WatchedDisk(apsw.VFS):
         fault = self._fault
         with self._lock:
             self.done[f"{operation}.{file}"] += 1
-            if fault is None or (fault.from_ready and not self.is_ready) or fault.on not in (operation, "any") or fault.file not in (file, "any"):
+            if (
+                fault is None
+                or (fault.from_ready and not self.is_ready)
+                or fault.on not in (operation, "any")
+                or fault.file not in (file, "any")
+            ):
                 return None
             self._matching += 1
             number = self._matching
@@ -104,18 +110,18 @@ class WatchedFile(apsw.VFSFile):
         self._name = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         self._kind = kind_of(self._name)
 
-    def xWrite(self, data: bytes, offset: int) -> None:
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  named by SQLite
         later = self._disk.meet("write", self._kind)
         self._disk.note("write", self._name, offset, data)
         super().xWrite(data if later is None or later.do != "tear" else data[: len(data) // 2], offset)
         if later is not None:
             self._disk.strike(later, "write")
 
-    def xTruncate(self, newsize: int) -> None:
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802  named by SQLite
         self._disk.note("truncate", self._name, newsize)
         super().xTruncate(newsize)
 
-    def xSync(self, flags: int) -> None:
+    def xSync(self, flags: int) -> None:  # noqa: N802  named by SQLite
         later = self._disk.meet("sync", self._kind)
         began = self._disk.note("sync-begins", self._name)
         super().xSync(flags)

@@ -135,7 +135,7 @@ async def takes_all_files(gate: str) -> str:
             try:
                 taken.append(os.open(os.devnull, os.O_RDONLY))
             except OSError:
-                if len(taken) and not first_told:
+                if taken and not first_told:
                     first_told.append(len(taken))
                     tell("files taken", count=len(taken))
                 await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """At the kth operation on the disk, and until the one given: kill, tear (write half, then kill), stop, delay, or raise EIO or ENOSPC.
+    """At the kth operation on the disk, and until the one given: kill, tear (write half, and die), stop, delay, or raise EIO, ENOSPC, EROFS.
 
     `on`: write, sync, any. `file`: db, wal, any. `after`: when the operation has been done rather than before it.
     """

@@ -55,7 +55,9 @@ def images(journal: Sequence[Entry], cuts: Sequence[int], seed: int) -> "list[tu
     for number, (entry, data) in enumerate(journal, 1):
         note(contents, effects, number, entry, data)
         if number in wanted:
-            found += [(f"cut {number}, {kept} kept", Image(files_of(contents, kept, chance), list(effects))) for kept in ("none", "all", "some")]
+            found += [
+                (f"cut {number}, {kept} kept", Image(files_of(contents, kept, chance), list(effects))) for kept in ("none", "all", "some")
+            ]
     return found
 
 

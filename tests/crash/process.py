@@ -24,7 +24,9 @@ from tests.crash.effects import tell
 from tests.crash.options import Action, Crash, Lane, Options
 
 WORKFLOWS = workload.WORKFLOWS | misbehaving.WORKFLOWS
+PER_RUN = {"LiveRun", "Execution", "Attempt", "StepCommand", "Retrying", "Mailbox"}
 STORE_FAILED = 70
+log = logging.getLogger("tests.crash")
 RETRY_SECONDS = 0.02
 
 
@@ -39,12 +41,18 @@ def main(text: str) -> int:
     try:
         status = asyncio.run(live(options, points))
     except StoreFailed as error:
-        logging.critical("it cannot go on: %s", error)
+        log.critical("it cannot go on: %s", error)
         tell("store_failed")
         status = STORE_FAILED
     if options.counts:
         tell("counted", points=dict(points.passed), disk=operations())
     return status
+
+
+def left_in_memory() -> dict[str, int]:
+    """Objects of runs that nobody should hold any more, by their class."""
+    gc.collect()
+    return dict(Counter(type(one).__name__ for one in gc.get_objects() if type(one).__name__ in PER_RUN))
 
 
 def prepare(options: Options) -> None:
@@ -108,6 +116,8 @@ async def live(options: Options, points: Points) -> int:
         acting = asyncio.create_task(act(engine, options.lanes))
         acting.add_done_callback(lambda _: stopping.asked.set() if is_over(acting, options) else None)
         await stopping.asked.wait()
+        if options.counts:
+            tell("left", objects=left_in_memory())
         if engine.failure.done():
             engine.failure.result()
         if acting.done():

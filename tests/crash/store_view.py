@@ -143,7 +143,10 @@ class StoreView:
 
     def worker(self, pid: int) -> WorkerLine | None:
         """The last one registered by this process."""
-        found = [WorkerLine(*row) for row in self.rows("select incarnation, pid, lock, state, checkpoint, expires_at from workers order by started_at")]
+        found = [
+            WorkerLine(*row)
+            for row in self.rows("select incarnation, pid, lock, state, checkpoint, expires_at from workers order by started_at")
+        ]
         return next((line for line in reversed(found) if line.pid == pid), None)
 
     def owned_by(self, pid: int) -> int:
@@ -158,7 +161,9 @@ class StoreView:
 
     def inbox(self) -> list[tuple[str, str, Any]]:
         """Run, topic, payload, in order of arrival."""
-        return [(row[0], row[1], json.loads(row[2])) for row in self.rows("select run_id, topic, payload from inbox order by run_id, number")]
+        return [
+            (row[0], row[1], json.loads(row[2])) for row in self.rows("select run_id, topic, payload from inbox order by run_id, number")
+        ]
 
     def keys(self) -> set[tuple[str, str]]:
         return {(row[0], row[1]) for row in self.rows("select run_id, key from signal_keys")}

@@ -70,7 +70,10 @@ PLANTED: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
     "a commit of a holder before": (older_holder, "stale_commits"),
     "an attempt counted anew": (lambda e: lines_changed(e, "step", name="flaky"), "wrong_attempts"),
     "an attempt without a failure before": (lambda e: effect_repeated(e, "begin", attempt=9), "wrong_attempts"),
-    "an at_most_once body twice": (lambda e: effect_repeated(effect_repeated(e, "begin", step="once"), "begin", step="once"), "wrong_attempts"),
+    "an at_most_once body twice": (
+        lambda e: effect_repeated(effect_repeated(e, "begin", step="once"), "begin", step="once"),
+        "wrong_attempts",
+    ),
     "owned by nobody": (lambda e: run_changed(e, state="running"), "stranded"),
     "waiting for nothing": (lambda e: run_changed(e, state="waiting", waiting_for=None), "stranded"),
     "never due": (lambda e: run_changed(e, state="pending"), "stranded"),
@@ -83,7 +86,10 @@ PLANTED: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
     "a signal taken twice": (lambda e: lines_changed(e, "signal", output=b'{"n": 1}'), "signals_wrong"),
     "a signal lost": (lambda e: lines_without(e, lambda line: line.kind == "signal"), "signals_wrong"),
     "signals out of order": (lambda e: replace(e, histories={RUN: swapped(e.histories[RUN])}), "signals_wrong"),
-    "an early timer": (lambda e: lines_changed(e, "completed", output=b'{"values": [], "naps": [[1, 0.5]], "received": []}'), "answers_wrong"),
+    "an early timer": (
+        lambda e: lines_changed(e, "completed", output=b'{"values": [], "naps": [[1, 0.5]], "received": []}'),
+        "answers_wrong",
+    ),
     "a damaged file": (lambda e: replace(e, integrity="row 3 missing from index"), "damaged"),
 }
 

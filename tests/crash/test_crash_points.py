@@ -14,7 +14,16 @@ LANES = (
     (start("everything", "all", 2), signal("all", 1), signal("all", 2), result("all")),
     (start("either", "deadline", 0.05), result("deadline")),
 )
-RUNNING = ["lease.registered", "sweep.done", "run.claimed", "checkpoint.before", "checkpoint.after", "attempt.begin", "attempt.end", "run.ended"]
+RUNNING = [
+    "lease.registered",
+    "sweep.done",
+    "run.claimed",
+    "checkpoint.before",
+    "checkpoint.after",
+    "attempt.begin",
+    "attempt.end",
+    "run.ended",
+]
 RECOVERING = ["lease.registered", "sweep.done", "run.claimed", "run.loaded", "run.replayed", "checkpoint.before", "checkpoint.after"]
 
 

@@ -46,10 +46,14 @@ def throttled(process: Process) -> Iterator[None]:
 
 
 def test_f14_a_worker_with_little_processor_time_keeps_its_runs(harness: Harness) -> None:
-    slow = harness.worker(workflows=("sequence", "everything"), settings={"lease_seconds": 2.0})
-    watching = harness.worker(workflows=("listens",), settings={"lease_seconds": 2.0})
+    lease = {"lease_seconds": 1.5, "renew_seconds": 0.3}
+    slow = harness.worker(workflows=("sequence", "waits"), settings=lease)
+    watching = harness.worker(workflows=("listens",), settings=lease)
     with throttled(slow):
-        harness.act(*[(start("sequence", f"run-{number}", 5),) for number in range(10)])
+        began = harness.boot_time()
+        harness.act(*[(start("waits", f"held-{number}", "gate"), start("sequence", f"run-{number}", 5)) for number in range(5)])
+        harness.wait(lambda: harness.boot_time() > began + 4_500_000, "three leases have passed")
+        harness.open_gate("gate")
         harness.wait_for_end(60)
     harness.check()
     assert not harness.server.of("point", point="fence.lost")
@@ -97,8 +101,7 @@ def test_f18_b53_ten_deploys_with_three_hundred_runs_in_flight(harness: Harness)
     loads = Counter[int]()
     for deploy in range(10):
         worker = harness.worker(tells=("run.loaded",), settings={"replays_at_once": 20})
-        done = len(harness.server.of("end"))
-        harness.wait(lambda: len(harness.server.of("end")) > done + 100, "the new worker gets on")
+        harness.wait(lambda pid=worker.pid: len(harness.server.of("end", pid=pid)) > 100, "the new worker gets on")
         if deploy % 2:
             worker.kill()
         else:

@@ -30,7 +30,7 @@ def takes_part_again(harness: Harness, process: Process, other: Process) -> None
 
 
 @pytest.mark.parametrize("workflow", ["waits", "sync_waits"])
-def test_f03_stopped_in_a_step_past_its_lease_it_commits_nothing_afterwards(harness: Harness, workflow: str) -> None:
+def test_f03_b15_stopped_in_a_step_past_its_lease_it_commits_nothing_afterwards(harness: Harness, workflow: str) -> None:
     first = harness.worker()
     harness.act((start(workflow, "held", "gate"), start("listens", "parked", 1)))
     step = "gated" if workflow == "waits" else "sync_gated"

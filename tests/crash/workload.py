@@ -25,6 +25,7 @@ def is_open(gate: str) -> bool:
     """Also when the test is over."""
     return (gates / gate).exists() or not gates.exists()
 
+
 _counter = itertools.count()
 
 

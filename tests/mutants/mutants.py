@@ -186,6 +186,11 @@ WAITING = (
         ),
     ),
     bug(
+        "take a signal to a run that is being parked for delivered",
+        f"{G11}::test_a_signal_that_comes_before_the_worker_knows_that_its_run_is_parked_wakes_it_at_once",
+        edits=(("engine/worker.py", "        return run is not None and not run.is_leaving", "        return run is not None"),),
+    ),
+    bug(
         "do not look for signals whose wake-up was lost",
         f"{G11}::test_a_signal_whose_wake_up_was_lost_is_found_by_the_sweep",
         edits=(("engine/sweep.py", "    missed = await store.wake_missed()", "    missed = 0"),),

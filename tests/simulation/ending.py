@@ -8,6 +8,7 @@ import apsw
 
 from perdure.codec.values import decode
 from tests.simulation.hosts import ClientHost, CloserHost, Host, Machine, WorkerHost
+from tests.simulation.leaks import leaks
 from tests.simulation.loop import SECOND
 from tests.simulation.people import Flow
 from tests.simulation.rows import RunShadow
@@ -89,12 +90,8 @@ class Ending:
     def _wait_graph(self) -> str:
         lines = []
         for run in self._unfinished():
-            owner = self._shadow.workers.get(run.owner or "", {})
-            lines.append(
-                f"  {run.id} ({run.workflow}) is {run.state}, owner {run.owner} {owner.get('state', '')} in "
-                f"{self._shadow.hosts.get(run.owner or '')}, due in {None if run.wake_at is None else (run.wake_at - self._world.wall) / SECOND} s, "
-                f"{len(run.records)} records, {len(run.inbox)} signals, attempts {list(run.attempts.values())}"
-            )
+            lines.append(f"  {run.id} ({run.workflow}) is {run.state}, {self._owner(run)}, {self._due(run)}, {len(run.records)} records")
+            lines.append(f"     inbox {list(run.inbox.values())}, attempts {list(run.attempts.values())}")
             lines.append(f"     in memory: {[self._in_memory(host, run.id) for host in self._workers]}")
         lines += [
             f"  {flow.name} stands at {flow.done} of {len(flow.intentions)}: {flow.intentions[flow.done]}"
@@ -102,6 +99,14 @@ class Ending:
             if not flow.is_done
         ]
         return "\n".join(lines)
+
+    def _owner(self, run: RunShadow) -> str:
+        if run.owner is None:
+            return "nobody's"
+        return f"of {run.owner} ({self._shadow.workers[run.owner]['state']}, in {self._shadow.hosts[run.owner]})"
+
+    def _due(self, run: RunShadow) -> str:
+        return "never due" if run.wake_at is None else f"due in {(run.wake_at - self._world.wall) / SECOND} s"
 
     def _in_memory(self, host: WorkerHost, run_id: str) -> str:
         engine = host.engine
@@ -117,29 +122,18 @@ class Ending:
     def _nothing_is_left_in_memory(self) -> None:
         """I22."""
         self._world.run(lambda: False, at_most=SECOND)
-        self._world.run(self._has_no_attempts, at_most=20 * SECOND)  # threads whose result nobody wants
+        for _ in range(20):  # threads whose result nobody wants may still be under way
+            if any(host.engine is not None and leaks(host.engine) for host in self._workers):
+                self._world.run(lambda: False, at_most=SECOND)
         for host in self._workers:
             if host.engine is None or host.process is None:
                 self._fail(f"liveness: {host.name} is not up")
                 continue
-            worker: Any = host.engine.worker
-            held = {
-                "runs": worker.live,
-                "runs being loaded": worker._loading,
-                "runs to be loaded": worker._to_load,
-                "idle runs": worker._idle,
-                "attempts": worker._attempts.under_way,
-                "runs with news": worker._committer._dirty,
-                "watchers": host.engine._watched,
-            }
-            for what, found in held.items():
-                if found:
-                    self._fail(f"I22: {host.name} still holds {what} when all is done: {found}")
+            found = leaks(host.engine)
+            if found:
+                self._fail(f"I22: {host.name} still holds {found[0][:300]} when all is done ({len(found)} in all)")
             if host.process.loop.armed() > TIMERS_OF_AN_IDLE_WORKER:
                 self._fail(f"I22: {host.name} still has {host.process.loop.armed()} timers when all is done")
-
-    def _has_no_attempts(self) -> bool:
-        return not any(host.engine is not None and host.engine.worker._attempts.under_way for host in self._workers)
 
     def _all_leave(self) -> None:
         hosts: list[Host] = [*self._workers, *self._clients]

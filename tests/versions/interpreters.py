@@ -34,13 +34,8 @@ def candidates(minor: str) -> list[str]:
 
 def minor_of(python: str) -> str | None:
     """None for what does not start, such as the shim of a version manager."""
-    asked = subprocess.run(
-        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS_MOST,
-        check=False,
-    )
+    question = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    asked = subprocess.run(question, capture_output=True, text=True, timeout=SECONDS_MOST, check=False)
     return asked.stdout.strip() if asked.returncode == 0 else None
 
 

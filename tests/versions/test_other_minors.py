@@ -19,9 +19,7 @@ def run_child(minor: str, *arguments: str, given: str = "") -> Any:
     python = interpreter(minor)
     if python is None:
         pytest.skip(f"Python {minor} is not installed here, or its environment could not be made")
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(["src", *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
-    }
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     child = subprocess.run(
         [python, "-W", "error", "-m", "tests.versions.child", *arguments],
         cwd=ROOT,

@@ -182,12 +182,12 @@ class Worker:
         return len(self.live) + len(self._loading) > self._settings.runs_in_memory // 2
 
     def signalled(self, run_id: str) -> bool:
-        """A signal for this run is in its inbox. Whether the run is in memory here."""
+        """A signal for this run is in its inbox. Whether the run is in memory here, and stays."""
         run = self.live.get(run_id)
         if run is not None and not run.is_loading:
             run.reads_inbox = True
             self._committer.touch(run)
-        return run is not None
+        return run is not None and not run.is_leaving
 
     def claim_now(self) -> None:
         """A run was just handed to the store: claim it in the same transaction."""
@@ -362,10 +362,10 @@ class Worker:
         """Declared dead: nothing in memory may be recorded. Begin a new life."""
         if incarnation != self.incarnation:
             return
-        self._ports.reached("fence.lost")
         if self._is_stopping:
             self._committer.forget()
             return
+        self._ports.reached("fence.lost")
         log.warning("worker %s was declared dead; it drops its runs and begins anew", self.incarnation)
         self._drop_everything()
         self._end_lease()

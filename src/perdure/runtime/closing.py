@@ -1,6 +1,7 @@
 """Ends what is suspended in a run that leaves memory: each `finally` runs here and now, where no command is answered any more."""
 
 import asyncio
+import ctypes
 import logging
 from collections.abc import AsyncGenerator
 from contextvars import Context
@@ -12,7 +13,7 @@ log = logging.getLogger("perdure.workflow")
 THROWS_MOST = 100  # how often code that swallows RunClosing is asked to end
 
 _stubborn: list[object] = []
-"""What would not end. Held for ever, for the garbage collector would run its clean-up outside its run."""
+"""What would not end. Held for ever, for the garbage collector would run its code outside its run."""
 
 
 class RunClosing(BaseException):
@@ -53,4 +54,6 @@ def _end(suspended: Any) -> bool:
 
 def _hold(stubborn: object) -> bool:
     _stubborn.append(stubborn)
+    # The list goes when the process ends, and code that swallows everything would then go round for ever: so nobody gives this one back.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(stubborn))
     return False

@@ -5,6 +5,8 @@ import contextvars
 import gc
 import inspect
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -370,3 +372,42 @@ def test_finished_async_generators_are_not_held_for_ever() -> None:
 
     with begun(body) as engine:
         assert engine.result < 200
+
+
+ENDS = """
+import asyncio
+from perdure import step, workflow
+from tests.driving import VirtualEngine
+
+@step
+async def act() -> None: ...
+
+async def endless():
+    while True:
+        try:
+            async with asyncio.timeout(60):
+                yield await act()
+        except BaseException:
+            pass
+
+@workflow
+async def swallows() -> None:
+    generator = endless()
+    await anext(generator)
+    while True:
+        try:
+            async with asyncio.timeout(60):
+                await act()
+        except BaseException:
+            pass
+
+with VirtualEngine(swallows).start() as engine:
+    engine.go_on()
+print("closed")
+"""
+
+
+def test_f62_a_process_that_holds_such_code_still_ends() -> None:
+    """When the interpreter gives back what it holds, that code would go round without ever waiting."""
+    child = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=30, check=True)
+    assert child.stdout == "closed\n"

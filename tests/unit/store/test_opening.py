@@ -195,6 +195,19 @@ async def test_f32_a_file_that_is_deleted_under_us_is_missed_loudly_and_never_ma
     await place.close()
 
 
+def test_f32_no_later_connection_makes_a_file_anew(tmp_path: Path) -> None:
+    place = database.Database(str(tmp_path / "orders.db"))
+    place.examine(create=True)
+    place.connect_writer().close()
+    os.unlink(place.path)
+
+    for connect in (place.connect_reader, place.connect_renewer, place.connect_writer):
+        with pytest.raises((StoreError, apsw.CantOpenError)):
+            connect()
+
+    assert not os.path.exists(place.path)
+
+
 async def test_f32_a_file_that_is_replaced_under_us_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "orders.db"
     place = SqlitePlace(str(path), ManualClock())

@@ -182,6 +182,15 @@ def test_a_commit_that_fails_is_an_unknown_outcome_and_a_new_connection_finds_ou
     assert log.numbers == ([1, 2] if is_committed else [])
 
 
+def test_after_a_commit_that_failed_for_whatever_reason_nothing_more_is_asked_of_that_connection(log: Log) -> None:
+    log.run(lambda db: fetch(db, "create temp table mark (x)"))
+    log.faults.append(fail(apsw.FullError))
+
+    assert isinstance(error_of(log.run(insert(1))[0]), UnknownOutcome)
+
+    assert log.run(lambda db: fetch(db, "select name from sqlite_temp_schema")) == [Done([])]
+
+
 def test_errors_are_not_shared_between_those_who_raise_them(log: Log) -> None:
     first, second = log.run(fail(apsw.FullError), insert(2))
 
