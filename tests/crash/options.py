@@ -19,7 +19,7 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """At the kth operation on the disk, and until the one given: kill, tear (write half, and die), stop, delay, or raise EIO, ENOSPC, EROFS.
+    """At the kth disk operation, until that given: kill, tear (write half and die), stop, delay, or raise EIO, ENOSPC, EROFS.
 
     `on`: write, sync, any. `file`: db, wal, any. `after`: when the operation has been done rather than before it.
     """
