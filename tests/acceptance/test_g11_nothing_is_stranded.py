@@ -101,7 +101,7 @@ async def test_a_signal_that_comes_while_its_run_is_being_parked_wakes_it(stage:
 
 
 async def test_a_signal_that_comes_before_the_worker_knows_that_its_run_is_parked_wakes_it_at_once(stage: Stage) -> None:
-    engine = await stage.engine(hear, settings=replace(CALM, sweep_seconds=1e6))
+    engine = await stage.engine(hear, settings=replace(CALM, sweep_seconds=1e6, renew_seconds=1e6))
     real, sent = engine._store.checkpoint, []
 
     async def send_after_the_commit(batch: Any) -> Any:

@@ -8,7 +8,7 @@ from tests.tidy.project import ROOT, parsed
 
 
 @cache
-def tests_in(path: str) -> frozenset[str]:
+def names_in(path: str) -> frozenset[str]:
     file = ROOT / path
     if not file.is_file():
         return frozenset()
@@ -26,6 +26,6 @@ def missing_tests(named: Iterable[str]) -> list[str]:
 def missing(named: Iterable[str]) -> Iterator[str]:
     for one in named:
         path, _, name = one.partition("::")
-        found = tests_in(path)
+        found = names_in(path)
         if not found or (name and name.partition("[")[0] not in found):
             yield one

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from perdure.clock import SECOND, Instant
@@ -76,7 +76,7 @@ class Lookout:
         if is_claimable:
             self._claim()
         self._cancel_alarm()
-        if moment is not None:
+        if moment is not None and moment > self._ports.clock.now():  # what is due but cannot be claimed now is met by the sweep
             self.wake_by(moment)
 
     def wake_by(self, moment: Instant) -> None:
@@ -97,18 +97,18 @@ class Lookout:
             self._alarm.cancel()
         self._alarm = self._alarm_at = None
 
-    async def sweep_for_ever(self, incarnation: Callable[[], str], check_owned: Callable[[], None]) -> None:
+    async def sweep_for_ever(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
         """Until stopped. What fails in one round is met again in the next."""
         while not self._is_stopped:
             try:
                 if await sweep(self._store, self._ports.clock, incarnation(), self._workflows):
                     self._claim()
+                await check_owned()
                 self._ports.reached("sweep.done")
             except StoreFailed:
                 raise
             except StoreError as error:
                 # The next round begins anew.
                 log.warning("the sweep could not be finished: %s", error)
-            check_owned()
             self.look_around()
             await pause(self._settings.sweep_seconds * (0.9 + 0.2 * self._ports.chance.random()))

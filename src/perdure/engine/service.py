@@ -9,7 +9,7 @@ from perdure.client import Client
 from perdure.engine.ports import Ports
 from perdure.engine.worker import Worker
 from perdure.errors import NameTaken, UnknownWorkflow
-from perdure.model.runs import NewRun
+from perdure.model.runs import NewRun, NewSignal
 from perdure.settings import DEFAULTS, Settings
 from perdure.store.protocol import Started
 
@@ -78,6 +78,11 @@ class Engine(Client):
             return await self._store.start(run)
         self.worker.loop.call_soon(self.worker.claim_now)  # in time to share the transaction of the start
         return await self._store.start(run)
+
+    async def _store_send(self, signal: NewSignal, limit: int) -> None:
+        if signal.run_id not in self.worker.live:
+            self.worker.loop.call_soon(self.worker.claim_now)  # if the run is parked: in time to share the transaction
+        await self._store.send(signal, limit)
 
     def _will_tell(self, run_id: str) -> bool:
         return self._worker is not None and run_id in self._worker.live

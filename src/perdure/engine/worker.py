@@ -89,7 +89,7 @@ class Worker:
     async def start(self) -> None:
         await self._be_born()
         self._lookout.start()
-        self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._committer.want_owned), "perdure-sweep")
+        self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._check_owned), "perdure-sweep")
 
     async def _be_born(self) -> None:
         lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._crumbs, self._tenure, self._fenced)
@@ -303,6 +303,11 @@ class Worker:
         else:
             self._loading.add(row.id)
             self._to_load.append(row)
+
+    async def _check_owned(self) -> None:
+        """Let the next checkpoint compare, unless there is nothing on either side: an idle worker need not write."""
+        if self.live or self._loading or await self._store.owned_count(self.incarnation):
+            self._committer.want_owned()
 
     def _compare_owned(self, owned: frozenset[str]) -> None:
         """Adopt what the store says is mine and memory lacks: a claim whose reply was lost must not strand its runs."""

@@ -245,6 +245,9 @@ class Store(Protocol):
 
     async def workers(self) -> Sequence[WorkerRow]: ...
 
+    async def owned_count(self, incarnation: str) -> int:
+        """How many runs belong to this incarnation."""
+
     async def declare_dead(
         self, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str] = frozenset(), *, was_alone: bool = False
     ) -> bool:

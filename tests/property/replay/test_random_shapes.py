@@ -12,7 +12,7 @@ from perdure.model.records import Record, RecordKind
 from tests.driving import Signal, VirtualEngine, new_execution, replay, replays_alike
 from tests.property.replay.shapes import Shape, interprets, schedules, shapes, signals
 
-calm = settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 
 def driven(shape: Shape, given_signals: Sequence[Signal], schedule: int, *, crashes: bool = False) -> VirtualEngine:

@@ -166,7 +166,8 @@ async def test_a_store_that_could_not_be_opened_can_be_opened_later(tmp_path: Pa
     await store.close()
 
 
-async def test_many_stores_opened_at_once_on_a_new_file_all_find_it_migrated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(10))  # they meet at another point each time
+async def test_many_stores_opened_at_once_on_a_new_file_all_find_it_migrated(tmp_path: Path, attempt: int) -> None:
     stores = [store_at(tmp_path / "orders.db") for _ in range(5)]
 
     await asyncio.gather(*(store.open(create=True, migrate=True) for store in stores))

@@ -78,6 +78,10 @@ def owned(db: apsw.Connection, namespace: str, incarnation: str) -> frozenset[st
     return frozenset(run_id for (run_id,) in fetch(db, SQL["owned"], (namespace, incarnation)))
 
 
+def owned_count(db: apsw.Connection, namespace: str, incarnation: str) -> int:
+    return len(owned(db, namespace, incarnation))
+
+
 # ── what is there to claim ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -134,10 +134,9 @@ class Database:
 
 def refuse_foreign_database(db: apsw.Connection, path: str) -> None:
     """A database is a store by its application id; an empty one may become one."""
-    if db.pragma("application_id") == APPLICATION_ID:
-        return
     tables = [name for (name,) in fetch(db, "select name from sqlite_schema limit 3")]
-    if tables:
+    # The id is read last: a process that migrates meanwhile writes both at once, so where its tables are seen the id is too.
+    if tables and db.pragma("application_id") != APPLICATION_ID:
         raise NotAStore(f"{path} is a database of something else (it has {', '.join(tables)}); choose another file")
 
 

@@ -112,6 +112,9 @@ class SqliteStore:
     async def workers(self) -> Sequence[WorkerRow]:
         return await self.runner.read(partial(workers.listed, namespace=self._namespace))
 
+    async def owned_count(self, incarnation: str) -> int:
+        return await self.runner.read(partial(claims.owned_count, namespace=self._namespace, incarnation=incarnation))
+
     async def declare_dead(
         self, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str] = frozenset(), *, was_alone: bool = False
     ) -> bool:
@@ -129,6 +132,8 @@ class SqliteStore:
         await self.runner.write(partial(workers.retire, namespace=self._namespace, incarnation=incarnation))
 
     async def bury(self) -> Sequence[str]:
+        if not await self.runner.read(partial(workers.has_dead, namespace=self._namespace)):
+            return ()  # without a write: every sweep asks
         return await self.runner.write(partial(workers.bury, namespace=self._namespace))
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,6 +145,8 @@ class SqliteStore:
         return await self.runner.read(partial(signals.addressed, namespace=self._namespace, limit=limit))
 
     async def wake_missed(self) -> int:
+        if not await self.runner.read(partial(signals.addressed, namespace=self._namespace, limit=1)):
+            return 0  # without a write: every sweep asks
         return await self.runner.write(partial(signals.wake_missed, namespace=self._namespace, clock=self._clock))
 
     async def has_claimable(self, workflows: Sequence[str]) -> bool:

@@ -82,5 +82,9 @@ def retire(db: apsw.Connection, namespace: str, incarnation: str) -> None:
     change(db, SQL["retire"], (namespace, incarnation))
 
 
+def has_dead(db: apsw.Connection, namespace: str) -> bool:
+    return any(worker.state == "dead" for worker in listed(db, namespace))
+
+
 def bury(db: apsw.Connection, namespace: str) -> Sequence[str]:
     return [lock for (lock,) in fetch(db, SQL["bury"], (namespace,))]

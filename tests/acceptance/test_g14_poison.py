@@ -1,0 +1,130 @@
+"""G14: a run under whose code the process dies again and again is set aside; its neighbours, and restarts from outside, quarantine nobody."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from perdure import receive, step, workflow
+from perdure.store.protocol import STRIKES_MOST
+from tests.acceptance.harness import CALM, Stage
+
+executing: list[str] = []
+may_end = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_executes() -> Iterator[None]:
+    executing.clear()
+    may_end.clear()
+    yield
+    may_end.set()  # the threads of workers that were killed
+
+
+@step
+def crash(name: str) -> str:
+    """Executes when its process dies, as far as anybody can tell."""
+    executing.append(name)
+    may_end.wait(20)
+    return "survived"
+
+
+@workflow
+async def poison(name: str) -> str:
+    return await crash(name)
+
+
+@workflow
+async def hear() -> str:
+    return await receive("word", str)
+
+
+async def die(stage: Stage, times: int) -> None:
+    """So many processes, one after the other, each killed while the poison's code is executing."""
+    for _ in range(times):
+        before = len(executing)
+        engine = await stage.engine(poison, hear)
+        await stage.until(lambda before=before: len(executing) > before, skipping=CALM.sweep_seconds)
+        await stage.kill(engine)
+
+
+async def test_a_run_under_whose_code_process_after_process_dies_is_quarantined_and_says_why(stage: Stage) -> None:
+    engine = await stage.engine()
+    run = await engine.start("poison", "poison", id="poison")
+    await stage.stop(engine)
+    await die(stage, STRIKES_MOST)
+
+    living = await stage.engine(poison, hear)
+    status = await stage.until_state(living.run(run.id), "quarantined")
+    assert f"{STRIKES_MOST}" in status.error["message"]
+    await stage.until_sweep()
+    assert len(executing) == STRIKES_MOST
+
+
+async def test_a_quarantined_poison_goes_on_after_it_was_fixed_and_resumed(stage: Stage) -> None:
+    engine = await stage.engine()
+    run = await engine.start("poison", "poison", id="poison")
+    await stage.stop(engine)
+    await die(stage, STRIKES_MOST)
+    living = await stage.engine(poison, hear)
+    run = living.run(run.id)
+    await stage.until_state(run, "quarantined")
+    may_end.set()
+    await run.resume()
+
+    assert await run.result(10) == "survived"
+
+
+async def test_neighbours_of_a_poison_are_never_quarantined(stage: Stage) -> None:
+    engine = await stage.engine()
+    neighbours = [await engine.start("hear") for _ in range(5)]
+    await engine.start("poison", "poison", id="poison")
+    await stage.stop(engine)
+    await die(stage, STRIKES_MOST)
+
+    living = await stage.engine(poison, hear)
+    for run in neighbours:
+        await living.run(run.id).signal("word", "hello")
+    assert [await living.run(run.id).result(10) for run in neighbours] == ["hello"] * 5
+
+
+async def test_restarts_from_outside_quarantine_nobody(stage: Stage) -> None:
+    began = 0
+    may_return = asyncio.Event()
+
+    @step
+    async def wait() -> str:
+        nonlocal began
+        began += 1
+        await may_return.wait()
+        return "waited"
+
+    @workflow
+    async def flow() -> str:
+        return await wait()
+
+    engine = await stage.engine(flow)
+    run = await engine.start(flow)
+    for deaths in range(1, 2 * STRIKES_MOST):
+        await stage.until(lambda deaths=deaths: began == deaths)
+        await stage.kill(engine)
+        engine = await stage.engine(flow)
+    may_return.set()
+
+    assert await engine.run(run.id).result(10) == "waited"
+
+
+async def test_two_runs_that_execute_when_a_process_dies_share_the_suspicion_and_are_cleared_by_progress(stage: Stage) -> None:
+    engine = await stage.engine(poison, hear)
+    for name in ("guilty", "innocent"):
+        await engine.start(poison, name, id=name)
+    await stage.until(lambda: len(executing) == 2)
+    await stage.kill(engine)
+    again = await stage.engine(poison, hear)
+    await stage.until(lambda: stage.sql("select run_id, strikes from suspects order by 1") == [("guilty", 1), ("innocent", 1)])
+    await stage.until(lambda: len(executing) == 4)
+    may_end.set()
+
+    assert [await again.run(name).result(10) for name in ("guilty", "innocent")] == ["survived"] * 2
+    assert stage.sql("select * from suspects") == []
