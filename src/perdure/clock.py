@@ -64,9 +64,17 @@ def to_microseconds(duration: Duration, what: str = "duration") -> Microseconds:
     elif duration > LONGEST.total_seconds():  # the product below might overflow
         count = _TOO_LONG
     else:
-        count = -1 if duration < 0 else math.ceil(round(duration * SECOND, 3))
+        count = -1 if duration < 0 else whole_microseconds(duration)
     if count < 0:
         raise ValueError(f"{what} must not be negative: {duration}")
     if count >= _TOO_LONG:
         raise ValueError(f"{what} is longer than {LONGEST.days} days")
     return count
+
+
+def whole_microseconds(seconds: float) -> Microseconds:
+    """Rounds up, but for what a float of this size cannot tell: 0.3 s are 300,000 µs, although 0.1 + 0.2 is a little more."""
+    exact = seconds * SECOND
+    nearest = round(exact)
+    noise = max(0.001, 2 * math.ulp(seconds) * SECOND)
+    return nearest if abs(exact - nearest) <= noise else math.ceil(exact)

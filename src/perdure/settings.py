@@ -39,6 +39,7 @@ class Settings:
     store_retry_seconds_first: float = 0.05
     store_retry_seconds_most: float = 2.0
     drain_seconds: float = 10.0  # how long a clean stop waits for attempts under way
+    hand_over_rounds: int = 3  # of a clean stop; what is left then is found by the next sweep of any worker
     alone_seconds: float = 5.0  # how long a suspect has the process to itself; code that kills does so when it executes
     make_room_seconds: float = 30.0  # how long a worker claims nothing else so that a suspect can run alone
 

@@ -126,16 +126,17 @@ class Stage:
         self._engines.remove(engine)
         worker = engine.worker
         lease, worker._lease = worker._lease, None
+        assert lease is not None
+        assert lease.presence is not None
+        lock = Path(lease.presence.path)
+        left = {path: path.read_bytes() for path in (lock, lock.with_suffix(".crumbs"))}
         worker._is_stopping = True
         worker._lookout.stop()
         worker._drop_everything()
-        assert lease is not None
         lease.heartbeat.stop()
-        if lease.presence is not None:
-            file = Path(lease.presence.path)
-            said = file.read_bytes()
-            lease.presence.leave()
-            file.write_bytes(said)  # a dead process's file stays, without its lock
+        lease.presence.leave()
+        for path, content in left.items():
+            path.write_bytes(content)  # the files of a dead process stay, without its lock
         tasks = [*worker._tasks, *([worker._committer._task] if worker._committer._task else [])]
         for task in tasks:
             task.cancel()

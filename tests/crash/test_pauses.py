@@ -80,6 +80,26 @@ def test_f03_stopped_before_a_commit_it_loses_the_fence_and_begins_anew(harness:
     harness.check()
 
 
+def test_f03_declared_dead_it_commits_nothing_even_while_its_runs_are_still_its_own(harness: Harness) -> None:
+    """Only the fence stands between: whoever declared it dead does not know these workflows and takes nothing."""
+    first = harness.launch(lanes=((start("sequence", "line", 5),),), stays=True, crash=Crash("checkpoint.before", 4, "stop"))
+    harness.wait(first.is_paused, "the worker stops before its commit")
+    harness.worker(workflows=("listens",))
+    harness.wait(lambda: declared_dead(harness, first), "its lease is over")
+    records = harness.store.records("line")
+    assert harness.store.rows("select owner from runs where id = 'line'") == harness.store.rows(
+        "select incarnation from workers where state = 'dead'"
+    )
+    first.resume()
+    harness.wait(lambda: fenced(harness, first), "it learns that its lease is gone")
+    harness.wait_for_end()
+    evidence = harness.check()
+    tokens = [end["token"] for end in harness.server.of("end")]
+    assert records >= 1
+    assert len(set(tokens)) == 2, "it goes on in a new life"
+    assert evidence.runs["line"].state == "completed"
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_f03_stopped_inside_a_commit_it_holds_the_lock_and_nothing_is_run_twice(harness: Harness, after: bool) -> None:
     """Whoever stands still in the middle of COMMIT keeps everybody from writing, so nobody can take over; then it goes on."""

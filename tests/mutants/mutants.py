@@ -172,6 +172,25 @@ OWNING = (
     ),
 )
 
+SUSPECTING = (
+    bug(
+        "never quarantine a run that kills its process",
+        "tests/acceptance/test_g14_poison.py::test_a_run_under_whose_code_process_after_process_dies_is_quarantined_and_says_why",
+        edits=(("store/sqlite/workers.py", "STRIKES_MOST if was_alone else STRIKES_ALONE", "STRIKES_ALONE"),),
+    ),
+    bug(
+        "quarantine a run for deaths among others",
+        "tests/contract/test_suspects.py::test_deaths_among_others_make_a_suspect_but_quarantine_nothing",
+        edits=(("store/sqlite/workers.py", "STRIKES_MOST if was_alone else STRIKES_ALONE", "STRIKES_MOST"),),
+    ),
+    bug(
+        "suspect a run whose code was not executing",
+        "tests/acceptance/test_g14_poison.py::test_restarts_from_outside_quarantine_nobody",
+        "tests/acceptance/test_g14_poison.py::test_neighbours_of_a_poison_are_never_quarantined",
+        edits=(("engine/crumbs.py", "        self._map[slot * _SLOT_BYTES] = 0", "        pass"),),
+    ),
+)
+
 WAITING = (
     bug(
         "ignore the inbox when a run is parked",
@@ -396,4 +415,4 @@ REFUSING = (
     ),
 )
 
-MUTANTS = (*COMMITTING, *OWNING, *WAITING, *REPLAYING, *TRYING, *REFUSING)
+MUTANTS = (*COMMITTING, *OWNING, *SUSPECTING, *WAITING, *REPLAYING, *TRYING, *REFUSING)

@@ -28,7 +28,6 @@ from perdure.settings import Settings
 from perdure.store.protocol import STRIKES_ALONE, Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, Store, Written
 
 log = logging.getLogger("perdure.engine")
-_ROUNDS_OF_HAND_OVER = 3  # what is left then is found by the next sweep of any worker
 
 
 class Worker:
@@ -145,7 +144,7 @@ class Worker:
 
     async def _hand_over_all(self) -> None:
         """More than once: a claim under way brings more runs, and one that something has come for is not parked."""
-        for _ in range(_ROUNDS_OF_HAND_OVER):
+        for _ in range(self._settings.hand_over_rounds):
             for run in list(self.live.values()):
                 self._hand_over(run)
             await self._committer.settle()

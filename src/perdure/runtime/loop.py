@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from typing import Any, TypeVarTuple, cast
 
-from perdure.clock import LONGEST, SECOND, Instant
+from perdure.clock import LONGEST, SECOND, Instant, whole_microseconds
 from perdure.errors import NotAllowedInWorkflow
 from perdure.runtime.closing import close_generator, close_task
 from perdure.runtime.places import line_of
@@ -65,7 +65,7 @@ class RunLoop(RefusingLoop):
         if not math.isfinite(when) or when > LONGEST.total_seconds():
             raise ValueError(f"{line_of(caller())}: a wait must be finite and at most {LONGEST.days} days, not {when}")
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        deadline = self.began + math.ceil(round(when * SECOND, 3))
+        deadline = self.began + whole_microseconds(when)
         if deadline <= self.now:
             self._ready.append(handle)
             return handle
