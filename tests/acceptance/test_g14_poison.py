@@ -1,4 +1,4 @@
-"""G14: a run under whose code the process dies again and again is set aside; its neighbours, and restarts from outside, quarantine nobody."""
+"""G14: a run that kills its workers is quarantined in the end; its neighbours, and restarts from outside, quarantine nobody."""
 
 import asyncio
 import threading

@@ -135,6 +135,8 @@ class Auditor:
         self._may_change_owner(at, old["owner"], new)
         if new["state"] == "waiting" and old["state"] == "running" and new["waiting_for"] is not None:
             at.parked.append(new)
+            if run.inbox:
+                self._broken(f"M19: run {run.id} was parked with {len(run.inbox)} signals in its inbox")
         if new["state"] == "waiting" and old["state"] == "waiting":
             run.wake_at = new["wake_at"]
         if new["state"] == "running" and old["state"] == "waiting" and old["waiting_for"] is not None:
@@ -170,8 +172,6 @@ class Auditor:
     def _is_parked_for_a_reason(self, row: Row) -> None:
         """I6: it wakes when its next timer or next try is due, in both directions; if there is none, a signal can still come."""
         run = self.shadow.runs[row["id"]]
-        if run.inbox and run.wake_at == row["wake_at"]:  # else a signal has come after it, in the same transaction
-            self._broken(f"M19: run {run.id} was parked with {len(run.inbox)} signals in its inbox")
         if run.state != "waiting":
             return
         execution = self.replays.execution(run.id)
