@@ -10,7 +10,7 @@ from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_dateti
 from perdure.codec.failures import decode_failure, describe_failure
 from perdure.codec.parameters import encode_unbound
 from perdure.codec.values import canonical, decode, digest, encode
-from perdure.errors import BadInput, NotRetryable, RunCancelled, RunConflict, RunFailed, RunNotFound, UnknownWorkflow
+from perdure.errors import BadInput, NotRetryable, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
 from perdure.ids import ID_BYTES, Entropy, OsEntropy, id_of, new_id
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import NewRun, NewSignal, RunRow
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TRIES_MOST = 5
 _LIST_MOST = 1000
+_CURSOR_DIGITS_MOST = 18  # what the store counts its times in
 _LOOK_PAGE = 500
 SEED_BYTES = 16
 
@@ -138,13 +139,21 @@ class Client:
         return await self._store.start(run)
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Starts and signals are idempotent: after an unknown outcome the same call tells."""
-        for _ in range(_TRIES_MOST - 1):
+        """Starts and signals are idempotent: after an unknown outcome the same call tells.
+
+        If no later call is answered, the outcome stays unknown: StoreUnavailable would say that nothing was written.
+        """
+        unknown: UnknownOutcome | None = None
+        for _ in range(_TRIES_MOST):
             try:
                 return await call()
-            except UnknownOutcome:
-                continue  # asked again below, for the answer is in the store
-        return await call()
+            except UnknownOutcome as error:
+                unknown = error  # asked again, for the answer is in the store
+            except StoreUnavailable:
+                if unknown is None:
+                    raise
+        assert unknown is not None
+        raise unknown
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -359,7 +368,7 @@ def _place(cursor: str | None) -> tuple[Instant, str] | None:
     if cursor is None:
         return None
     at, _, run_id = cursor.partition("-")
-    if not at.isdigit() or not run_id:
+    if not (at.isascii() and at.isdigit() and len(at) <= _CURSOR_DIGITS_MOST) or not run_id:
         raise BadInput(f"this is no cursor of a page: {cursor!r}")
     return int(at), run_id
 

@@ -70,6 +70,7 @@ class Committer:
         """Commit as this incarnation from now on. `room` says how many more runs the worker can take, `is_alone` that it has none."""
         self._incarnation, self._number, self._room, self._is_alone = incarnation, 0, room, is_alone
         self._is_in_doubt = False
+        self.is_available = True  # it has just taken the registration
 
     def forget(self) -> None:
         """Drop everything that has gathered; nothing is committed until `begin`."""

@@ -133,7 +133,7 @@ class SqliteStore:
 
     async def bury(self) -> Sequence[str]:
         if not await self.runner.read(partial(workers.has_dead, namespace=self._namespace)):
-            return ()  # without a write: every sweep asks
+            return []  # without a write: every sweep asks
         return await self.runner.write(partial(workers.bury, namespace=self._namespace))
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
