@@ -38,7 +38,6 @@ class Activation:
     is_crowded: Callable[[], bool]
     on_idle: Callable[[LiveRun], None]
     crumbs: Crumbs
-    incarnation: str = ""
 
     # ── replay ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -73,7 +72,8 @@ class Activation:
         for row in loaded.attempts:
             check_attempt(row.command, row.name, execution.open.get(row.command))
             run.retrying[row.command] = Retrying(row.failures, row.began_at, row.next_at)
-        intents = {row.command: row for row in loaded.attempts if row.intent is not None and row.intent != self.incarnation}
+        # Whoever wrote an intent, and be it this incarnation before a quarantine, had its step begun or about to begin.
+        intents = {row.command: row for row in loaded.attempts if row.intent is not None}
         execution.went_live()
         run.is_loading = False
         run.stored_note = loaded.row.note

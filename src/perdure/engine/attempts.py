@@ -266,7 +266,7 @@ class Attempts:
         self._committer.touch(run)
 
     def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:
-        """An at_most_once step whose intent another life of a worker wrote: it may have run, so it is not run again."""
+        """An at_most_once step whose intent is read back: it may have run, so it is not run again."""
         limits = self._settings.limits
         error = StepOutcomeUnknown(f"step {command.name} of run {run.id} may or may not have run: its worker died while it was under way")
         failure = encode_failure(

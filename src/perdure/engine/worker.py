@@ -93,7 +93,6 @@ class Worker:
     async def _be_born(self) -> None:
         lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._crumbs, self._tenure, self._fenced)
         self._lease = lease
-        self._activation.incarnation = lease.incarnation
         self._committer.begin(lease.incarnation, self._room, self._is_alone)
         self._committer.want_claims()
 
