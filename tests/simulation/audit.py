@@ -24,6 +24,7 @@ TRANSITIONS = {
     ("running", "completed"),
     ("running", "failed"),
     ("waiting", "waiting"),
+    ("quarantined", "waiting"),
 }
 Row = dict[str, Any]
 
@@ -145,6 +146,10 @@ class Auditor:
             at.finished.add(run.id)
         if new["state"] in FINAL or new["state"] == "quarantined":
             self.shadow.unfinished.discard(run.id)
+        elif old["state"] == "quarantined":
+            self.shadow.unfinished.add(run.id)
+            run.resumptions += 1
+            self.world.saw("a quarantined run was resumed")
         if new["state"] == "quarantined" and run.id not in self.quarantine_expected:
             self._is_quarantined(run)
         run.state, run.owner, run.wake_at, run.changed_at = new["state"], new["owner"], new["wake_at"], self.world.now

@@ -1,5 +1,6 @@
 """What happens to processes, clocks and the machine while the world is not healed."""
 
+import gc
 from collections.abc import Callable, Sequence
 
 from tests.simulation.faults import Faults
@@ -16,7 +17,7 @@ class Chaos:
         self._clients = clients
         self._random = machine.world.random("chaos")
         self._lease = machine.faults.swarm.settings.lease_seconds
-        happenings: dict[str, Callable[[], None]] = {
+        happenings: dict[str, Callable[[], object]] = {
             "kill": self._kill,
             "pause": self._pause,
             "stop": self._stop,
@@ -25,6 +26,7 @@ class Chaos:
             "renewals": self._deafen,
             "clients": self._kill_client,
             "suspend": self._suspend,
+            "collect": gc.collect,
         }
         self._happenings = [happens for fault, happens in happenings.items() if self._faults.swarm.has(fault)]
 

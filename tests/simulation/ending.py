@@ -53,6 +53,8 @@ class Ending:
         self._begins = self._skipped_at = self._world.now
         for process in self._world.processes:
             process.paused_until = 0
+        for host in (*self._workers, *self._clients):
+            host.start_again(SECOND)
         closer = CloserHost(self._machine, "closer", [], is_over=self.is_over)
         closer.start_again(3 * SECOND)
 
@@ -72,7 +74,8 @@ class Ending:
             self._skip_long_waits()
 
     def _last_change(self) -> int:
-        return max([self._begins, self._skipped_at, *(run.changed_at for run in self._shadow.runs.values())])
+        flows, runs = self._flows, self._shadow.runs.values()
+        return max([self._begins, self._skipped_at, *(flow.moved_at for flow in flows), *(run.changed_at for run in runs)])
 
     def _skip_long_waits(self) -> None:
         """When everybody waits for a moment that is far away, it comes soon."""
@@ -126,7 +129,7 @@ class Ending:
             if any(host.engine is not None and leaks(host.engine) for host in self._workers):
                 self._world.run(lambda: False, at_most=SECOND)
         for host in self._workers:
-            if host.engine is None or host.process is None:
+            if host.engine is None or host.process is None or not host.is_up:
                 self._fail(f"liveness: {host.name} is not up")
                 continue
             found = leaks(host.engine)
@@ -139,17 +142,14 @@ class Ending:
         hosts: list[Host] = [*self._workers, *self._clients]
         for host in hosts:
             host.is_wanted = False
+        leaving = {host.process.label for host in self._workers if host.process is not None and host.is_up}
         for worker in self._workers:
             worker.stop()
         if not self._world.run(lambda: not any(host.is_up for host in hosts), at_most=60 * SECOND):
             self._fail(f"B20: {[host.name for host in hosts if host.is_up]} do not end")
-        alive = [name for name, row in self._shadow.workers.items() if row["state"] == "live" and self._lives(name)]
+        alive = [name for name, row in self._shadow.workers.items() if row["state"] == "live" and self._shadow.hosts[name] in leaving]
         if alive:
             self._fail(f"workers {alive} have left without giving their lease back")
-
-    def _lives(self, incarnation: str) -> bool:
-        """Whether it was the last life of its host, which ended cleanly."""
-        return self._shadow.hosts[incarnation] in {host.process.label for host in self._workers if host.process is not None}
 
     def _nothing_is_left_in_the_store(self) -> None:
         db = apsw.Connection(self._machine.path, flags=apsw.SQLITE_OPEN_READWRITE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from perdure import Engine
-from perdure.errors import InboxFull, RunEnded, StoreError
+from perdure.errors import InboxFull, NotRetryable, RunEnded, StoreError
 from tests.simulation.audit import Auditor
 from tests.simulation.faults import Faults
 from tests.simulation.hints import Hints
@@ -149,16 +149,21 @@ class CloserHost(ClientHost):
 
     is_over: Callable[[], bool] = bool
     sent: int = 0
+    resumed: set[str] = field(default_factory=set)
 
     async def visit(self, client: VirtualClient) -> None:
         while not self.is_over():
             await asyncio.sleep(1)
             try:
                 await self._answer_everybody(client)
-            except (StoreError, InboxFull, RunEnded) as error:
+            except (StoreError, InboxFull, RunEnded, NotRetryable) as error:
                 self.machine.world.note(f"the closer met {type(error).__name__}")
 
     async def _answer_everybody(self, client: VirtualClient) -> None:
+        for summary in (await client.runs(status="quarantined", limit=1000)).runs:
+            if summary.id not in self.resumed:
+                self.resumed.add(summary.id)
+                await client.run(summary.id).resume()
         for summary in (await client.runs(status="waiting", limit=1000)).runs:
             run = client.run(summary.id)
             for wait in (await run.status()).waiting_for:

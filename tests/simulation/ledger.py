@@ -23,11 +23,15 @@ class Effect:
     incarnation: str
     serial: int
     step: str
+    resumptions: int
+    """How often its run had been resumed after a quarantine, which gives up what is under way."""
     ended: str | None = None
 
     def end(self, outcome: BaseException | None) -> Any:
         """The result, or the exception to be raised."""
         self.ended = "returned" if outcome is None else type(outcome).__name__
+        if not self.ledger.is_watching(self):
+            return outcome
         self.ledger.world.note(f"body of {self.run_id}/{self.command} attempt {self.attempt} ends: {self.ended}")
         if outcome is None:
             return {"serial": self.serial}
@@ -48,7 +52,9 @@ class Ledger:
     def begin(self, info: Info, op: Op, seen: int) -> Effect:
         _, run_id, _, command = (info.idempotency_key or "").split("/")
         incarnation = (info.fencing_token or "").partition("-")[2]
-        effect = Effect(self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"])
+        effect = Effect(
+            self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"], self.shadow.runs[run_id].resumptions
+        )
         before = self.by_command.setdefault((run_id, effect.command), [])
         self.world.note(f"body of {run_id}/{command} attempt {effect.attempt} begins in {incarnation}: {op['step']} {op['place']}")
         self._check(effect, before, seen)
@@ -73,7 +79,7 @@ class Ledger:
             ),
             (effect.attempt == failures + 1, lambda: f"M27: {where} began though {failures} failures are recorded"),
             (
-                not any((one.attempt, one.incarnation) == (effect.attempt, effect.incarnation) for one in before),
+                not any(same_life(one, effect) for one in before),
                 lambda: f"G3: {where} began twice in one life of a worker",
             ),
             (worker is not None and worker["state"] == "live", lambda: f"G10: {where} began after its worker had been declared dead"),
@@ -92,6 +98,10 @@ class Ledger:
             if not holds:
                 self.world.violate(text())
 
+    def is_watching(self, effect: Effect) -> bool:
+        """Of a process that is dead, the collector's end of its coroutines is nobody's concern."""
+        return self.shadow.hosts[effect.incarnation] in {process.label for process in self.world.alive}
+
     def check_recorded(self, run_id: str, command: int, attempt: int, serial: int | None) -> None:
         """A recorded outcome is that of a body that ran: `serial` for a result, None for a failure."""
         effects = [one for one in self.by_command.get((run_id, command), ()) if one.attempt == attempt]
@@ -101,3 +111,7 @@ class Ledger:
             self.world.violate(
                 f"I2: run {run_id}, command {command}: the recorded result of attempt {attempt} was never returned ({serial})"
             )
+
+
+def same_life(one: Effect, other: Effect) -> bool:
+    return (one.attempt, one.incarnation, one.resumptions) == (other.attempt, other.incarnation, other.resumptions)

@@ -1,18 +1,22 @@
 """Those who start runs and send signals, repeat what they do not know the outcome of, and look whether what was acknowledged is there."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from perdure import Client
+from perdure.codec.values import encode
 from perdure.engine.ports import Ports
-from perdure.errors import InboxFull, RunConflict, RunEnded, RunNotFound, StoreError, StoreFailed
+from perdure.errors import InboxFull, RunConflict, RunEnded, RunFailed, RunNotFound, StoreError, StoreFailed, StoreUnavailable
 from perdure.settings import Settings
 from tests.simulation.audit import Auditor
 from tests.simulation.programs import TOPICS, random_program
 from tests.simulation.swarm import Swarm
 from tests.simulation.world import World
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -33,6 +37,15 @@ class Send:
 
 
 @dataclass(slots=True)
+class Await:
+    run_id: str
+    seconds: float
+
+
+Intention = Start | Send | Await
+
+
+@dataclass(slots=True)
 class Flow:
     """One thing after another, by whichever life of a process plays it; what was acknowledged is not done again."""
 
@@ -40,8 +53,9 @@ class Flow:
     world: World
     auditor: Auditor
     random: Random
-    intentions: list[Start | Send] = field(default_factory=list)
+    intentions: list[Intention] = field(default_factory=list)
     done: int = 0
+    moved_at: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -52,14 +66,18 @@ class Flow:
             await asyncio.sleep(self.random.choice((0, 0.01, 0.1, 0.7)))
             await self._carry_out(client, self.intentions[self.done])
             self.done += 1
+            self.moved_at = self.world.now
 
-    async def _carry_out(self, client: Client, intention: Start | Send) -> None:
+    async def _carry_out(self, client: Client, intention: Intention) -> None:
         while True:
             try:
-                if isinstance(intention, Start):
-                    await self._start(client, intention)
-                else:
-                    await self._send(client, intention)
+                match intention:
+                    case Start():
+                        await self._start(client, intention)
+                    case Send():
+                        await self._send(client, intention)
+                    case Await():
+                        await self._await(client, intention)
                 return
             except StoreFailed:
                 raise  # only a new process helps
@@ -71,10 +89,24 @@ class Flow:
                         return
                 await asyncio.sleep(self.random.choice((0.01, 0.2, 1.0)))
 
+    async def _told_the_truth(self, intention: Start | Send, call: Awaitable[T]) -> T:
+        """StoreUnavailable says that nothing was written."""
+        was_there = self._is_there(intention)
+        try:
+            return await call
+        except StoreUnavailable:
+            if self._is_there(intention) and not was_there:
+                self.world.violate(f"I20: {intention} was refused as StoreUnavailable, and is there")
+            raise
+
+    def _is_there(self, intention: Intention) -> bool:
+        run = self.auditor.shadow.runs.get(intention.run_id)
+        return run is not None and (not isinstance(intention, Send) or f"key:{intention.key}" in run.keys)
+
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _start(self, client: Client, intention: Start) -> None:
-        run = await client.start(intention.workflow, intention.program, id=intention.run_id)
+        run = await self._told_the_truth(intention, client.start(intention.workflow, intention.program, id=intention.run_id))
         self._is_acknowledged(intention.run_id in self.auditor.shadow.runs, f"the start of {intention.run_id}")
         for _ in range(intention.repeats):
             await client.start(intention.workflow, intention.program, id=intention.run_id)
@@ -95,7 +127,7 @@ class Flow:
         run = client.run(intention.run_id)
         key = f"key:{intention.key}"
         try:
-            await run.signal(intention.topic, intention.payload, key=intention.key)
+            await self._told_the_truth(intention, run.signal(intention.topic, intention.payload, key=intention.key))
         except RunEnded:
             if key in self.auditor.shadow.runs[intention.run_id].keys:
                 self.world.violate(f"M22: {intention.key} was sent to {intention.run_id} before its end, and its repeat is refused")
@@ -105,6 +137,19 @@ class Flow:
         for number in range(intention.repeats):
             await run.signal(intention.topic, {**intention.payload, "repeat": number}, key=intention.key)
             self.world.saw("a signal was repeated")
+
+    async def _await(self, client: Client, intention: Await) -> None:
+        run = self.auditor.shadow.runs.get(intention.run_id)
+        try:
+            result = encode(await client.run(intention.run_id).result(timeout=intention.seconds), Any, what="result", limit=1 << 20)
+        except TimeoutError:
+            return
+        except RunFailed:
+            result = None
+        run = self.auditor.shadow.runs[intention.run_id]
+        self.world.saw("a result was waited for")
+        if not run.is_final or result != run.records[-1]["output"]:
+            self.world.violate(f"I23: the result of {run.id} is given as {result!r}, it is {run.state} with {run.records[-1]}")
 
     def _is_acknowledged(self, is_there: bool, what: str) -> None:
         self.world.note(f"{self.name}: {what} is acknowledged")
@@ -140,6 +185,8 @@ def flows_of(swarm: Swarm, world: World, auditor: Auditor, count: int) -> list[F
         draw.choice(flows).intentions.append(Start(run_id, workflow, program, draw.choice((0, 0, 1))))
         for order in range(draw.choice((0, 1, 3, 8))):
             flow = draw.choice(flows)
+            if draw.random() < 0.15:
+                flow.intentions.append(Await(run_id, draw.choice((0.5, 3, 15))))
             payload = {"flow": flow.name, "order": len(flow.intentions), "key": f"k{order}"}
             flow.intentions.append(Send(run_id, draw.choice(TOPICS), payload, f"k{order}", draw.choice((0, 0, 1, 2))))
     return flows

@@ -21,6 +21,7 @@ class RunShadow:
     inbox: dict[int, dict[str, Any]] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     owners: list[str] = field(default_factory=list)
+    resumptions: int = 0
 
     @property
     def is_final(self) -> bool:

@@ -66,6 +66,7 @@ class Folder:
 def simulate(swarm: Swarm, folder: Folder, *, is_traced: bool = False) -> Report:
     """Play one seed. The garbage collector waits, so that nothing happens at moments of its own."""
     gc.collect()
+    gc.freeze()  # what is there before need not be looked at
     gc.disable()
     scenario = Scenario(swarm, folder.fresh(), is_traced)
     world, violation = scenario.world, None
@@ -75,6 +76,7 @@ def simulate(swarm: Swarm, folder: Folder, *, is_traced: bool = False) -> Report
         violation = broken
     report = Report(swarm, world.digest, world.events, world.now / SECOND, dict(world.happened), violation)
     scenario.close()
+    gc.unfreeze()
     gc.enable()
     return report
 

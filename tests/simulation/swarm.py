@@ -21,6 +21,7 @@ FAULTS = (
     "clients",  # a client dies between its call and the answer
     "refusals",  # the database refuses a row
     "suspend",  # the whole machine sleeps, for seconds or for days
+    "collect",  # the garbage collector comes: tasks that nobody holds are gone
     "permute",  # neighbouring steps of different tasks change places
 )
 

@@ -4,15 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from perdure.clock import SECOND, Clock
 from perdure.engine.live import LiveRun
 
 
 class Lingering:
-    """Parks each run when its time is over, if it is still idle then."""
+    """Parks each run when its time is over, if it is still idle then. By the loop's time: a clock that is set back keeps nobody here."""
 
-    def __init__(self, clock: Clock, seconds: float, park: Callable[[LiveRun], None]) -> None:
-        self._clock = clock
+    def __init__(self, seconds: float, park: Callable[[LiveRun], None]) -> None:
         self._seconds = seconds
         self._park = park
         self._loop = asyncio.get_running_loop()
@@ -20,7 +18,7 @@ class Lingering:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, run: LiveRun) -> None:
-        run.idle_until = self._clock.now() + round(self._seconds * SECOND)
+        run.idle_until = self._loop.time() + self._seconds
         self._runs.append(run)
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._look)
@@ -33,11 +31,11 @@ class Lingering:
 
     def _look(self) -> None:
         self._timer = None
-        now = self._clock.now()
+        now = self._loop.time()
         while self._runs:
             run = self._runs[0]
             if run.is_mine and not run.is_busy and run.idle_until is not None and run.idle_until > now:
-                self._timer = self._loop.call_later((run.idle_until - now) / SECOND, self._look)
+                self._timer = self._loop.call_at(run.idle_until, self._look)
                 return
             self._runs.popleft()
             if run.idle_until is not None:

@@ -46,7 +46,8 @@ class LiveRun:
     retrying: dict[int, Retrying] = field(default_factory=dict)
     timer: asyncio.TimerHandle | None = None
     timer_at: Instant | None = None
-    idle_until: Instant | None = None
+    idle_until: float | None = None
+    """On the loop's clock."""
     refusals: int = 0
     strikes: int = 0
     is_warned: bool = False

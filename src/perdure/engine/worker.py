@@ -69,7 +69,7 @@ class Worker:
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads)
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
-        self._lingering = Lingering(ports.clock, settings.linger_seconds, self._park)
+        self._lingering = Lingering(settings.linger_seconds, self._park)
         self._activation = Activation(
             self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._lingering.add, self._crumbs
         )
