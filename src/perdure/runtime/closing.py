@@ -22,6 +22,9 @@ class RunClosing(BaseException):
 
 def close_task(loop: asyncio.AbstractEventLoop, task: NumberedTask) -> bool:
     """In its own context, and as the current task so that `asyncio.timeout` works. Whether it ended; if not, it is held for ever."""
+    if task.done():  # it ended the run: its error is the run's, and asyncio need not complain that nobody awaited it
+        _ = task.cancelled() or task.exception()
+        return True
     task._log_destroy_pending = False
     return _end_as(loop, task, task.context, task.get_coro()) or _hold(task)
 

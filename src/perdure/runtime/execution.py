@@ -67,7 +67,7 @@ class Execution:
 
     def went_live(self) -> None:
         """The whole history has been applied: from here on, what the code does happens for the first time."""
-        self._loop.is_replaying = False
+        self._loop.is_replaying = self.outcome is not None
 
     def apply(self, record: Record) -> None:
         """Take one committed record. Raises NonDeterminism when the code does not match it, CorruptedHistory when it makes no sense."""
@@ -173,6 +173,8 @@ class Execution:
 
     def close(self) -> None:
         """Drop the run on purpose: its coroutines are closed here and now, and every command they still give is refused."""
+        if self.outcome is None:
+            self._loop.is_replaying = True  # nothing more of it is heard: what has not been recorded has not happened
         self._loop.close()
         self._main = None  # these refer to each other: without the cycle nothing is left to the garbage collector
         self._loop.host = None

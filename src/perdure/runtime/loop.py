@@ -29,6 +29,7 @@ class RunLoop(RefusingLoop):
 
     def __init__(self, host: object, base: int) -> None:
         self.host: object | None = host
+        self.name = str(host)
         self.is_replaying = True
         self.is_closing = False
         self.began: Instant = 0
@@ -218,8 +219,8 @@ class RunLoop(RefusingLoop):
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if not self.is_silent:
-            log.error("%s (run %s)", context.get("message"), self.host, exc_info=context.get("exception"))
+        if not self.is_replaying:  # a task whose error nobody awaited may complain only after the run has ended
+            log.error("%s (run %s)", context.get("message"), self.name, exc_info=context.get("exception"))
 
 
 new_run_loop = cast("Callable[[object, int], RunLoop]", RunLoop)

@@ -302,6 +302,22 @@ def test_a_generator_whose_clean_up_waits_is_closed_with_its_run_and_not_by_the_
     assert told == [("innermost", execution)]
 
 
+def test_m9_a_run_has_a_context_of_its_own_and_sees_nothing_of_the_workers() -> None:
+    async def body() -> str:
+        seen = told_by.get()
+        told_by.set("inside")
+        await act("first")
+        return seen
+
+    token = told_by.set("the worker")
+    try:
+        with begun(body).run() as engine:
+            assert engine.result == "outside"
+        assert told_by.get() == "the worker"
+    finally:
+        told_by.reset(token)
+
+
 def test_what_was_started_last_is_closed_first() -> None:
     async def waits(name: str) -> None:
         try:

@@ -265,10 +265,10 @@ async def waits() -> str:
 execution = Execution("run-1", waits, b"{}", b"seed", 1000)
 execution.apply(Record(1, 0, RecordKind.STARTED))
 execution.apply(Record(2, 0, RecordKind.SIGNAL, "paid", output=b'{"amount": 3}'))
-print(execution.outcome)
+print(execution.outcome, waits.parameters.shape.whole is not None)
 """
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert child.stdout.strip() == """Returned(payload=b'"Paid"')"""
+    assert child.stdout.strip() == """Returned(payload=b'"Paid"') True"""
 
 
 def test_outside_runs_nothing_is_refused_also_in_steps_and_other_threads(tmp_path: Path) -> None:
