@@ -47,16 +47,23 @@ class MovableClock:
 
 
 class Commits:
-    """What a test does to COMMIT. `before` and `after` may raise; both run on the thread that writes."""
+    """What a test does to COMMIT. `before` and `after` may raise; both run on the thread that writes, where `db` may be asked."""
 
     def __init__(self) -> None:
+        self.db: Connection | None = None
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
 
     def __call__(self, db: Connection) -> None:
+        self.db = db
         self.before()
         commit_transaction(db)
         self.after()
+
+    def would_find(self, query: str) -> bool:
+        """Whether the transaction that is about to be committed would let others find something."""
+        assert self.db is not None
+        return bool(list(self.db.execute(query)))
 
 
 class WatchedStore(SqliteStore):

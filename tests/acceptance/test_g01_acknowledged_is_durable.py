@@ -22,13 +22,14 @@ async def three_steps(number: int) -> int:
 
 
 @contextmanager
-def held_commits(stage: Stage) -> Iterator[threading.Event]:
-    """Every COMMIT waits until the block ends; the event says that one has come so far."""
+def held_commit(stage: Stage, of: str) -> Iterator[threading.Event]:
+    """The COMMIT of what this query finds waits until the block ends; the event says that it has come so far."""
     reached, released = threading.Event(), threading.Event()
 
     def wait() -> None:
-        reached.set()
-        released.wait(20)
+        if stage.commits.would_find(of):
+            reached.set()
+            released.wait(20)
 
     stage.commits.before = wait
     try:
@@ -90,7 +91,7 @@ async def test_a_signal_that_was_accepted_survives_although_nobody_has_read_it(s
 async def test_a_start_is_not_acknowledged_before_its_commit(stage: Stage) -> None:
     engine = await stage.engine(three_steps)
 
-    with held_commits(stage) as reached:
+    with held_commit(stage, "select 1 from runs") as reached:
         starting = asyncio.create_task(engine.start(three_steps, 1, id="order-1"))
         await stage.until(reached.is_set)
         await some_turns()
@@ -115,7 +116,7 @@ async def test_code_does_not_go_on_before_the_commit_that_holds_the_result(stage
     engine = await stage.engine(flow)
     run = await engine.start(flow)
     await stage.until(lambda: engine.worker.live and not engine.worker.live[run.id].is_in_flight)
-    with held_commits(stage) as reached:
+    with held_commit(stage, "select 1 from history where kind = 'step'") as reached:
         go.set()
         await stage.until(reached.is_set)
         await some_turns()

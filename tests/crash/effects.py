@@ -55,6 +55,15 @@ class EffectServer:
             at, pid, what, data = json.loads(message)
             self.effects.append(Effect(at, pid, what, data))
 
+    def catch_up(self) -> None:
+        """Return when everything that was sent before has been taken."""
+        mark = f"mark {time.monotonic_ns()}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.connect(self.path)
+            last.send(json.dumps([0, 0, mark, {}]).encode())
+        while not self.of(mark):
+            time.sleep(0.001)
+
     def of(self, what: str, **wanted: Any) -> list[Effect]:
         """Those of one kind whose data holds what is wanted; `pid` is compared too."""
         pid = wanted.pop("pid", None)

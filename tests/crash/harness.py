@@ -111,6 +111,8 @@ class Harness:
         return tuple(lane for lane in left if lane)
 
     def check(self) -> checker.Evidence:
+        """When nothing is under way any more."""
+        self.server.catch_up()
         evidence = checker.gather(self.store, self.server.effects)
         wrong = checker.violations(evidence)
         assert not wrong, "\n".join([*wrong, self.said()])

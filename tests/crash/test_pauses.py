@@ -100,6 +100,21 @@ def test_f03_declared_dead_it_commits_nothing_even_while_its_runs_are_still_its_
     assert evidence.runs["line"].state == "completed"
 
 
+def test_f03_f33_declared_dead_while_its_disk_was_full_it_takes_part_again(harness: Harness) -> None:
+    """What it had to write is never taken, so nothing tells it that the store is well again but its new life."""
+    first = harness.worker(fault=Fault("write", 8, "ENOSPC", 25, file="wal", from_ready=True))
+    harness.act((start("sequence", "line", 30),))
+    harness.wait(lambda: "does not take checkpoint" in first.log.read_text(), "its disk is full")
+    harness.pause_between_commits(first)
+    second = harness.worker()
+    harness.wait_for_end()
+    harness.wait(lambda: declared_dead(harness, first), "its lease is over")
+    first.resume()
+    harness.wait(lambda: fenced(harness, first), "it learns that its lease is gone")
+    takes_part_again(harness, first, second)
+    harness.check()
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_f03_stopped_inside_a_commit_it_holds_the_lock_and_nothing_is_run_twice(harness: Harness, after: bool) -> None:
     """Whoever stands still in the middle of COMMIT keeps everybody from writing, so nobody can take over; then it goes on."""
@@ -136,11 +151,11 @@ def test_f03_stopped_for_less_than_its_lease_nothing_is_run_again(harness: Harne
 
 
 @contextmanager
-def frozen(process: Process) -> Iterator[None]:
+def frozen(harness: Harness, process: Process) -> Iterator[None]:
     """By the control groups of the kernel where this user may make one, else by SIGSTOP."""
     root = Path("/sys/fs/cgroup/freezer")
     if not (root.is_dir() and os.access(root, os.W_OK)):
-        process.pause()
+        harness.pause_between_commits(process)
         yield
         process.resume()
         return
@@ -148,7 +163,8 @@ def frozen(process: Process) -> Iterator[None]:
     group.mkdir()
     try:
         (group / "cgroup.procs").write_text(str(process.pid))
-        (group / "freezer.state").write_text("FROZEN")
+        while not stands_still_between_commits(harness, group):
+            (group / "freezer.state").write_text("THAWED")
         yield
     finally:
         (group / "freezer.state").write_text("THAWED")
@@ -156,11 +172,17 @@ def frozen(process: Process) -> Iterator[None]:
         group.rmdir()
 
 
+def stands_still_between_commits(harness: Harness, group: Path) -> bool:
+    (group / "freezer.state").write_text("FROZEN")
+    harness.wait(lambda: (group / "freezer.state").read_text() == "FROZEN\n", "all its threads stand still")
+    return harness.store.is_writable()
+
+
 def test_f04_frozen_with_all_its_threads_it_commits_nothing_afterwards(harness: Harness) -> None:
     first = harness.worker()
     harness.act((start("waits", "held", "gate"), start("tries_again", "again")))
     harness.wait_for_begin("gated")
-    with frozen(first):
+    with frozen(harness, first):
         second = harness.worker()
         harness.wait_for_begin("gated", pid=second.pid)
         harness.open_gate("gate")

@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from perdure import Client
+from perdure.errors import PayloadTooLarge
 from tests.crash.harness import Harness, result, signal, start
 from tests.crash.options import Fault
 from tests.crash.process import STORE_FAILED
@@ -29,7 +30,7 @@ def writing(path: str) -> apsw.Connection:
 
 @pytest.mark.parametrize("seconds", [6.5, pytest.param(60.0, marks=pytest.mark.long)])
 def test_f31_while_somebody_else_holds_the_lock_nothing_is_lost_and_the_loop_goes_on(harness: Harness, seconds: float) -> None:
-    workers = [harness.worker(), harness.worker()]
+    workers = [harness.worker(settings={"lease_seconds": 5.0}) for _ in range(2)]
     harness.act((start("waits", "held", "gate"), start("everything", "listening", 1)))
     harness.wait_for_begin("gated")
     db = writing(harness.path)
@@ -251,6 +252,16 @@ def test_b42_a_result_that_is_too_large_fails_its_step_and_hurts_no_neighbour(ha
     assert set(states.values()) == {"completed"}
     assert worker.lives
     assert max(len(row[0] or b"") for row in harness.store.rows("select output from history")) < 10_000
+
+
+def test_b42_arguments_that_are_too_large_leave_nothing_behind(harness: Harness) -> None:
+    harness.worker()
+    with Client.blocking(f"sqlite:///{harness.path}") as client:
+        with pytest.raises(PayloadTooLarge):
+            client.start("sequence", steps="x" * (2 << 20), id="large")
+        client.start("sequence", steps=2, id="large")
+    harness.wait_for_end()
+    assert harness.store.state("large") == "completed"
 
 
 def test_b93_two_processes_whose_wals_begin_anew_all_the_time_keep_the_file_whole(harness: Harness) -> None:
