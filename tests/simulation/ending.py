@@ -123,7 +123,8 @@ class Ending:
     # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _nothing_is_left_in_memory(self) -> None:
-        """I22."""
+        """I22. Those who were down when the world was healed are coming back."""
+        self._world.run(lambda: all(host.is_up for host in self._workers), at_most=5 * SECOND)
         self._world.run(lambda: False, at_most=SECOND)
         for _ in range(20):  # threads whose result nobody wants may still be under way
             if any(host.engine is not None and leaks(host.engine) for host in self._workers):
