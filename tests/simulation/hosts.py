@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 from perdure import Engine
 from perdure.errors import InboxFull, NotRetryable, RunEnded, StoreError
@@ -14,6 +15,7 @@ from tests.simulation.hints import Hints
 from tests.simulation.loop import SECOND
 from tests.simulation.people import Flow, VirtualClient
 from tests.simulation.ports import ports_of
+from tests.simulation.store import VirtualStore
 from tests.simulation.workload import WORKFLOWS
 from tests.simulation.world import Process, World
 
@@ -100,6 +102,11 @@ class WorkerHost(Host):
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction of it is under way."""
+        return self.is_up and self.engine is not None and cast(VirtualStore, self.engine._store).is_writing
 
     def stop(self) -> None:
         """As on SIGTERM."""

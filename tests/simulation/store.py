@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 
@@ -29,6 +29,10 @@ class VirtualStore(SqliteStore):
     def locks_folder(self) -> None:
         return None
 
+    @property
+    def is_writing(self) -> bool:
+        return cast(VirtualRunner, self.runner).is_writing
+
 
 class VirtualRunner:
     """One of these per process. What is asked while a transaction is under way shares the next one."""
@@ -54,6 +58,10 @@ class VirtualRunner:
         self._pending: list[RowChange] = []
         self._drained: asyncio.Future[None] | None = None
         process.on_death.append(self._let_go)
+
+    @property
+    def is_writing(self) -> bool:
+        return self._is_under_way
 
     # ── what the store asks for ──────────────────────────────────────────────────────────────────────────────────────
 
