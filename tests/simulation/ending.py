@@ -143,8 +143,8 @@ class Ending:
         hosts: list[Host] = [*self._workers, *self._clients]
         for host in hosts:
             host.is_wanted = False
-        # A transaction that was delayed before the world was healed may last longer than a worker that leaves waits for it.
-        self._world.run(lambda: not any(worker.is_writing for worker in self._workers), at_most=60 * SECOND)
+        # What was delayed before the world was healed may last longer than a worker that leaves waits for it.
+        self._world.run(lambda: not any(worker.is_busy for worker in self._workers), at_most=60 * SECOND)
         leaving = {host.process.label for host in self._workers if host.process is not None and host.is_up}
         for worker in self._workers:
             worker.stop()

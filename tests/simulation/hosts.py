@@ -104,9 +104,9 @@ class WorkerHost(Host):
                 raise ended
 
     @property
-    def is_writing(self) -> bool:
-        """Whether a transaction of it is under way."""
-        return self.is_up and self.engine is not None and cast(VirtualStore, self.engine._store).is_writing
+    def is_busy(self) -> bool:
+        """Whether the store owes it an answer."""
+        return self.is_up and self.engine is not None and cast(VirtualStore, self.engine._store).is_busy
 
     def stop(self) -> None:
         """As on SIGTERM."""

@@ -30,8 +30,8 @@ class VirtualStore(SqliteStore):
         return None
 
     @property
-    def is_writing(self) -> bool:
-        return cast(VirtualRunner, self.runner).is_writing
+    def is_busy(self) -> bool:
+        return cast(VirtualRunner, self.runner).is_busy
 
 
 class VirtualRunner:
@@ -60,8 +60,8 @@ class VirtualRunner:
         process.on_death.append(self._let_go)
 
     @property
-    def is_writing(self) -> bool:
-        return self._is_under_way
+    def is_busy(self) -> bool:
+        return self._is_under_way or bool(self._gathering or self._reading)
 
     # ── what the store asks for ──────────────────────────────────────────────────────────────────────────────────────
 

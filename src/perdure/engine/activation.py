@@ -175,7 +175,9 @@ class Activation:
             run.reads_inbox = True
             self.committer.touch(run)
         else:
-            self._watch_clock(run)  # the loop's clock and the authority's differ by a hair
+            self._watch_clock(run)  # the loop's clock and the authority's differ by a hair, or the latter was set back
+            if not run.is_busy:
+                self._rest(run)
 
     def _rest(self, run: LiveRun) -> None:
         """It only waits. Park it at once when nothing can come soon, else keep it a little."""
