@@ -69,10 +69,18 @@ class Commits:
 class WatchedStore(SqliteStore):
     """The SQLite store with a COMMIT that a test can disturb, and checkpoints it can look into."""
 
-    def __init__(self, path: str, commits: Commits, on_checkpoint: Callable[[Any], Awaitable[None] | None], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        path: str,
+        commits: Commits,
+        on_checkpoint: Callable[[Any], Awaitable[None] | None],
+        on_answer: Callable[[Any], None],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(path, **kwargs)
         self._commits = commits
         self._on_checkpoint = on_checkpoint
+        self._on_answer = on_answer
         self.sweeps = 0
 
     async def open(self, *, create: bool, migrate: bool) -> None:
@@ -85,7 +93,9 @@ class WatchedStore(SqliteStore):
         answer = self._on_checkpoint(batch)
         if inspect.isawaitable(answer):
             await answer
-        return await super().checkpoint(batch)
+        done = await super().checkpoint(batch)
+        self._on_answer(done)
+        return done
 
     async def bury(self) -> Sequence[str]:
         self.sweeps += 1  # the last thing a sweep does
@@ -102,6 +112,7 @@ class Stage:
         self.clock = MovableClock()
         self.commits = Commits()
         self.on_checkpoint: Callable[[Any], Awaitable[None] | None] = lambda batch: None
+        self.on_answer: Callable[[Any], None] = lambda done: None
         self._changed = asyncio.Event()
         self._open = AsyncExitStack()
         self._engines: list[Engine] = []
@@ -156,7 +167,14 @@ class Stage:
 
     def _open_store(self, url: str, **kwargs: Any) -> Store:
         assert url == self.url
-        return WatchedStore(self.path, self.commits, lambda batch: self.on_checkpoint(batch), **kwargs)  # noqa: PLW0108 - looked up at each call: tests replace it
+        # Looked up at each call: tests replace them.
+        return WatchedStore(
+            self.path,
+            self.commits,
+            lambda batch: self.on_checkpoint(batch),  # noqa: PLW0108
+            lambda done: self.on_answer(done),  # noqa: PLW0108
+            **kwargs,
+        )
 
     def _reached(self, _point: str) -> None:
         self._changed.set()

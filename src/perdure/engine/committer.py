@@ -177,7 +177,7 @@ class Committer:
                 self._wants_claims = True
                 await pause(seconds)
             else:
-                self._finish_soon(self._accepted(batch, done))
+                self._finish_soon(partial(self._accept, batch, done))
                 return
 
     def _finish_soon(self, report: Callable[[], None]) -> None:
@@ -222,13 +222,15 @@ class Committer:
                 written.append(Written(change.run_id, records, has_more=True, is_parked=found.row.owner != batch.incarnation))
         return Committed(self._ports.clock.now(), written, ())
 
-    def _accepted(self, batch: Checkpoint, done: Committed) -> Callable[[], None]:
-        self.is_available = True
+    def _accept(self, batch: Checkpoint, done: Committed) -> None:
+        """Called when it is reported: between the store's answer and now the life that asked may have ended."""
         if batch.incarnation != self._incarnation:
-            return partial(self._outcomes.fenced, batch.incarnation)  # of a life that has ended meanwhile
+            self._outcomes.fenced(batch.incarnation)
+            return
+        self.is_available = True
         self._number = batch.number
         self.checkpoints += 1
-        return partial(self._outcomes.committed, batch, done)
+        self._outcomes.committed(batch, done)
 
     def _finish(self, report: Callable[[], None]) -> None:
         report()

@@ -5,8 +5,8 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from perdure import step, workflow
-from perdure.store.protocol import BadItem, Checkpoint
+from perdure import receive, step, workflow
+from perdure.store.protocol import BadItem, Checkpoint, Committed
 from tests.acceptance.harness import CALM, Stage, kinds
 
 
@@ -130,3 +130,27 @@ async def test_a_start_and_its_claim_share_one_transaction(stage: Stage) -> None
     assert commits == ["[('running',)]"]
     stage.commits.after = lambda: None
     assert await run.result(10) == 5
+
+
+async def test_what_a_life_has_committed_is_not_reported_to_the_next_one(stage: Stage) -> None:
+    @workflow
+    async def flow() -> str:
+        return str(await receive("go"))
+
+    engine = await stage.engine(flow, settings=replace(CALM, linger_seconds=60.0))
+    before = engine.worker.incarnation
+
+    def end_this_life(done: Committed) -> None:
+        """The lease turns out to be lost after the store's answer and before the worker has looked at it."""
+        if done.claimed:
+            stage.on_answer = lambda done: None
+            asyncio.get_running_loop().call_soon(engine.worker._fenced, before)
+
+    stage.on_answer = end_this_life
+    run = await engine.start(flow)
+    await stage.until(lambda: engine.worker.incarnation not in ("", before))
+
+    assert run.id not in engine.worker.live
+    await run.signal("go", "once")
+    assert await run.result(10) == "once"
+    assert await kinds(run) == ["started", "signal", "completed"]
