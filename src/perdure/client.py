@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perdure.blocking import BlockingClient
 
 T = TypeVar("T")
+End = tuple[str, Record]  # the workflow's name and the last record
 _TRIES_MOST = 5
 _LIST_MOST = 1000
 _CURSOR_DIGITS_MOST = 18  # what the store counts its times in
@@ -266,10 +267,9 @@ class Client:
         with self._watch(run_id) as watcher:
             row = None if self._will_tell(run_id) else await self._row(run_id)
             while row is None or not row.state.is_final:
-                await watcher.changed.wait()
-                watcher.changed.clear()
-                if watcher.end is not None:
-                    return watcher.end
+                end = await watcher.next_look()
+                if end is not None:
+                    return end
                 row = await self._row(run_id)
             return row.workflow, await self._store.last_record(run_id)
 
@@ -325,7 +325,7 @@ class Client:
         for begin in range(0, len(watched), _LOOK_PAGE):
             for run_id in await self._store.ended(watched[begin : begin + _LOOK_PAGE]):
                 for watcher in self._watched.get(run_id, ()):
-                    watcher.changed.set()
+                    watcher.tell(None)
 
     def _looked(self, look: "asyncio.Future[None]") -> None:
         self._looking = None
@@ -337,16 +337,27 @@ class Client:
 
     def _ended(self, run_id: str, workflow: str, last: Record) -> None:
         for watcher in self._watched.get(run_id, ()):
-            watcher.end = workflow, last
-            watcher.changed.set()
+            watcher.tell((workflow, last))
 
 
 class Watcher:
     """Somebody who waits for the end of a run."""
 
+    __slots__ = ("_told",)
+
     def __init__(self) -> None:
-        self.changed = asyncio.Event()
-        self.end: tuple[str, Record] | None = None
+        self._told: asyncio.Future[End | None] = asyncio.get_running_loop().create_future()
+
+    def tell(self, end: End | None) -> None:
+        """It has ended, and how if that is known."""
+        if not self._told.done():
+            self._told.set_result(end)
+
+    async def next_look(self) -> End | None:
+        """Wait until told; what is told meanwhile is not missed."""
+        end = await self._told
+        self._told = asyncio.get_running_loop().create_future()
+        return end
 
 
 def _checked(name: str, what: str, characters_most: int) -> str:

@@ -1,12 +1,14 @@
 """Names made by whoever needs them, so that no store has to hand them out."""
 
 import os
+import threading
 from typing import Protocol
 
 from perdure.clock import Instant
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_BYTES = 10
+PAGE_BYTES = 1024
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
@@ -17,10 +19,23 @@ class Entropy(Protocol):
 
 
 class OsEntropy:
-    """The operating system's random bytes; safe after a fork."""
+    """The operating system's random bytes; safe after a fork.
+
+    Fetched a page at a time: each call lets go of the interpreter's lock and may wait to get it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._page = b""
+        self._process = 0
 
     def bytes(self, count: int) -> bytes:
-        return os.urandom(count)
+        with self._lock:
+            if len(self._page) < count or self._process != os.getpid():
+                self._process = os.getpid()  # a child must not hand out what its parent does
+                self._page = os.urandom(max(count, PAGE_BYTES))
+            taken, self._page = self._page[:count], self._page[count:]
+            return taken
 
 
 def new_id(now: Instant, entropy: Entropy) -> str:

@@ -25,7 +25,7 @@ class Settings:
     renew_seconds: float = 3.0  # three tries within a lease
     sweep_seconds: float = 2.0
     poll_seconds: float = 1.0  # how late due work is found when every hint is lost
-    batch_rows: int = 1000
+    batch_rows: int = 250  # of one transaction: while one is written the results of the one before are taken in
     batch_bytes: int = 4 * 1024 * 1024
     claim_page: int = 500
     inbox_page: int = 500  # signals of one run read in one checkpoint

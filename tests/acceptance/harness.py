@@ -69,32 +69,23 @@ class Commits:
 class WatchedStore(SqliteStore):
     """The SQLite store with a COMMIT that a test can disturb, and checkpoints it can look into."""
 
-    def __init__(
-        self,
-        path: str,
-        commits: Commits,
-        on_checkpoint: Callable[[Any], Awaitable[None] | None],
-        on_answer: Callable[[Any], None],
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, path: str, stage: "Stage", **kwargs: Any) -> None:
         super().__init__(path, **kwargs)
-        self._commits = commits
-        self._on_checkpoint = on_checkpoint
-        self._on_answer = on_answer
+        self._stage = stage
         self.sweeps = 0
 
     async def open(self, *, create: bool, migrate: bool) -> None:
-        runner = ThreadRunner(Database(self.database.path), self._commits)
+        runner = ThreadRunner(Database(self.database.path), self._stage.commits)
         await runner.open(create and migrate)
         self._given_runner = runner
         await super().open(create=create, migrate=migrate)
 
     async def checkpoint(self, batch: Any) -> Any:
-        answer = self._on_checkpoint(batch)
+        answer = self._stage.on_checkpoint(batch)
         if inspect.isawaitable(answer):
             await answer
         done = await super().checkpoint(batch)
-        self._on_answer(done)
+        self._stage.on_answer(done)
         return done
 
     async def bury(self) -> Sequence[str]:
@@ -167,14 +158,7 @@ class Stage:
 
     def _open_store(self, url: str, **kwargs: Any) -> Store:
         assert url == self.url
-        # Looked up at each call: tests replace them.
-        return WatchedStore(
-            self.path,
-            self.commits,
-            lambda batch: self.on_checkpoint(batch),  # noqa: PLW0108
-            lambda done: self.on_answer(done),  # noqa: PLW0108
-            **kwargs,
-        )
+        return WatchedStore(self.path, self, **kwargs)
 
     def _reached(self, _point: str) -> None:
         self._changed.set()

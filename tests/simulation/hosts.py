@@ -106,7 +106,8 @@ class WorkerHost(Host):
     @property
     def is_busy(self) -> bool:
         """Whether the store owes it an answer."""
-        return self.is_up and self.engine is not None and cast(VirtualStore, self.engine._store).is_busy
+        store = None if self.engine is None or not self.is_up else self.engine._opened
+        return store is not None and cast(VirtualStore, store).is_busy
 
     def stop(self) -> None:
         """As on SIGTERM."""

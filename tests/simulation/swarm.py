@@ -76,7 +76,7 @@ def settings_of(draw: Random) -> Settings:
         renew_seconds=lease * 0.3,
         sweep_seconds=draw.choice((0.5, 2.0, 2.0)),
         poll_seconds=draw.choice((0.2, 1.0)),
-        batch_rows=draw.choice((1, 2, 1000)),
+        batch_rows=draw.choice((1, 2, 250)),
         batch_bytes=draw.choice((1, 4 * 1024 * 1024)),
         claim_page=draw.choice((1, 2, 200)),
         inbox_page=draw.choice((1, 500)),

@@ -1,5 +1,6 @@
 """Ids sort by the time they were made at and cannot be guessed."""
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.clock import to_instant
-from perdure.ids import OsEntropy, new_id
+from perdure.ids import PAGE_BYTES, OsEntropy, new_id
 from tests.unit.test_clock import LAST
 
 
@@ -47,3 +48,22 @@ def test_the_operating_system_gives_other_bytes_each_time() -> None:
     entropy = OsEntropy()
     assert len({new_id(0, entropy) for _ in range(1000)}) == 1000
     assert len(entropy.bytes(16)) == 16
+
+
+def test_more_bytes_than_a_page_are_given_whole() -> None:
+    assert len(OsEntropy().bytes(5 * PAGE_BYTES)) == 5 * PAGE_BYTES
+
+
+def test_a_forked_child_does_not_hand_out_the_bytes_of_its_parent() -> None:
+    entropy = OsEntropy()
+    entropy.bytes(16)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, entropy.bytes(16))
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert os.read(reading, 16) != entropy.bytes(16)
+    os.close(reading)
+    os.close(writing)

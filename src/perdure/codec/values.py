@@ -52,7 +52,7 @@ _in_order = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 def canonical(payload: bytes) -> bytes:
     """The same JSON with sorted keys and no spaces, so that equal objects are equal bytes."""
     try:
-        return _in_order(json.loads(payload)).encode()
+        return _in_order(from_json(payload)).encode()
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"the payload is not JSON that can be brought into order: {error}") from error
 

@@ -146,8 +146,7 @@ class Activation:
             return
         self.attempts.give_up(run)
         run.records.clear()
-        run.failures.clear()
-        run.intents.clear()
+        run.attempt_news = None
         if isinstance(outcome, Raised):
             run.ending = Finish(RunState.FAILED, NewRecord(RecordKind.FAILED, run.row.workflow, error=self._failure(outcome.error)))
         elif outcome is not None:
@@ -244,9 +243,7 @@ class Activation:
         self.attempts.give_up(run)
         run.is_loading = False
         run.records.clear()
-        run.failures.clear()
-        run.intents.clear()
-        run.settled.clear()
+        run.attempt_news = None
         run.reads_inbox = False
         run.ending = ending
         self.committer.touch(run)

@@ -62,7 +62,7 @@ class Attempts:
         if retrying is not None and retrying.next_at is not None and retrying.next_at > self._ports.clock.now():
             self._wait(run, command, retrying)
         elif command.options.at_most_once:
-            run.intents.append(Intent(command.number, command.name, command.digest))
+            run.about_attempts().intents.append(Intent(command.number, command.name, command.digest))
             self._committer.touch(run)
         else:
             self.queue(run, command)
@@ -71,7 +71,7 @@ class Attempts:
         """Start an attempt as soon as there is a slot."""
         retrying = run.retrying.get(command.number)
         if self._is_draining and command.options.at_most_once and retrying is None:
-            run.settled.append(command.number)  # its intent is on disk, but it will certainly not run here
+            run.about_attempts().settled.append(command.number)  # its intent is on disk, but it will certainly not run here
         if self._is_draining or not run.is_mine or command.is_cancelled:
             return
         if retrying is not None:
@@ -236,7 +236,7 @@ class Attempts:
         verdict = None if is_final else self._verdict(command, attempt, error, retrying, now, asked)
         if isinstance(verdict, TryAgain):
             retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True
-            run.failures.append(
+            run.about_attempts().failures.append(
                 AttemptFailed(command.number, command.name, command.digest, attempt.number, retrying.began_at, verdict.not_before, failure)
             )
             log.info(
@@ -260,7 +260,7 @@ class Attempts:
         """The step is over: its result or failure waits to be written, and what the store keeps of its attempts goes."""
         retrying = run.retrying.pop(command.number, None)
         if command.options.at_most_once or (retrying is not None and retrying.is_on_disk):
-            run.settled.append(command.number)
+            run.about_attempts().settled.append(command.number)
         output, error = (payload, None) if kind is RecordKind.STEP else (None, payload)
         run.records.append(NewRecord(kind, command.name, command.number, command.digest, command.payload, output, error, attempt))
         self._committer.touch(run)
@@ -286,7 +286,7 @@ class Attempts:
             if retrying.timer is not None:
                 retrying.timer.cancel()
             if retrying.is_on_disk:
-                run.settled.append(number)
+                run.about_attempts().settled.append(number)
 
     def give_up(self, run: LiveRun) -> None:
         """The run goes to somebody else, or ends: its attempts are not waited for."""

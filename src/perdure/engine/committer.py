@@ -250,7 +250,9 @@ class Committer:
 def _change_of(run: LiveRun, rows: int, now: int) -> Change:
     """Take what has gathered for a run, up to a number of records. What ends its stay goes with the last of them."""
     execution = run.execution
-    records, run.records = run.records[:rows], run.records[rows:]
+    records, run.records = run.records, []
+    if len(records) > rows:
+        records, run.records = records[:rows], records[rows:]
     takes_in = run.ending is None or isinstance(run.ending, Park)
     due = tuple(DueTimer(deadline, number) for deadline, number in execution.due(now)[:rows]) if takes_in else ()
     reads_inbox = takes_in and (run.reads_inbox or bool(due) or run.ending is not None)
@@ -262,15 +264,9 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
         records,
         due,
         reads_inbox,
-        run.settled,
-        run.failures,
-        run.intents,
     )
-    run.settled, run.failures, run.intents = [], [], []
-    if run.records:  # what is known of a step's attempts goes in the same transaction as its outcome, not before
-        later = {record.command for record in run.records}
-        run.settled = [command for command in change.settled if command in later]
-        change.settled = [command for command in change.settled if command not in later]
+    if run.attempt_news is not None:
+        _take_attempt_news(run, change)
     run.reads_inbox = False
     run.is_in_flight = True
     change.clears_strikes = run.strikes > 0 and (bool(records) or run.ending is not None)
@@ -282,3 +278,14 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
         change.ending, run.ending = run.ending, None
         run.is_leaving = True
     return change
+
+
+def _take_attempt_news(run: LiveRun, change: Change) -> None:
+    news, run.attempt_news = run.about_attempts(), None
+    change.settled, change.failures, change.intents = news.settled, news.failures, news.intents
+    if run.records:  # what is known of a step's attempts goes in the same transaction as its outcome, not before
+        later = {record.command for record in run.records}
+        kept = [command for command in news.settled if command in later]
+        if kept:
+            run.about_attempts().settled = kept
+        change.settled = [command for command in news.settled if command not in later]

@@ -23,6 +23,16 @@ class Retrying:
     is_on_disk: bool = True
 
 
+@dataclass(slots=True)
+class AttemptNews:
+    """What is to be written about a run's attempts."""
+
+    settled: list[int] = field(default_factory=list)
+    """Commands of which the store need not keep anything any more."""
+    failures: list[AttemptFailed] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
+
+
 @dataclass(slots=True, eq=False)
 class LiveRun:
     """What it has to write gathers here until the committer takes it. `is_mine` is the ownership token: late results look at it."""
@@ -36,9 +46,7 @@ class LiveRun:
     is_leaving: bool = False
     """What ends its stay is in flight: until the answer nobody knows whose it is, so no step of it begins."""
     records: list[NewRecord] = field(default_factory=list)
-    settled: list[int] = field(default_factory=list)
-    failures: list[AttemptFailed] = field(default_factory=list)
-    intents: list[Intent] = field(default_factory=list)
+    attempt_news: AttemptNews | None = None
     reads_inbox: bool = False
     ending: Park | Release | Quarantine | Finish | None = None
     stored_note: bytes | None = None
@@ -63,9 +71,15 @@ class LiveRun:
     @property
     def has_news(self) -> bool:
         """Whether there is anything to write or to read for it."""
-        if self.records or self.settled or self.failures or self.intents or self.reads_inbox or self.ending:
+        if self.records or self.attempt_news or self.reads_inbox or self.ending:
             return True
         return self.execution.note != self.stored_note
+
+    def about_attempts(self) -> AttemptNews:
+        """Made when there is something to say: most steps succeed at once."""
+        if self.attempt_news is None:
+            self.attempt_news = AttemptNews()
+        return self.attempt_news
 
     @property
     def is_busy(self) -> bool:

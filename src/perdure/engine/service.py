@@ -76,12 +76,12 @@ class Engine(Client):
     async def _store_start(self, run: NewRun) -> Started:
         if run.workflow not in self._workflows:
             return await self._store.start(run)
-        self.worker.loop.call_soon(self.worker.claim_now)  # in time to share the transaction of the start
+        self.worker.claim_along()
         return await self._store.start(run)
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
         if signal.run_id not in self.worker.live:
-            self.worker.loop.call_soon(self.worker.claim_now)  # if the run is parked: in time to share the transaction
+            self.worker.claim_along()  # if the run is parked
         await self._store.send(signal, limit)
 
     def _will_tell(self, run_id: str) -> bool:

@@ -19,13 +19,14 @@ from perdure.engine.live import LiveRun
 from perdure.engine.lookout import Lookout
 from perdure.engine.patience import insist
 from perdure.engine.ports import Ports
+from perdure.engine.suspects import Suspects
 from perdure.engine.tenure import Tenure
 from perdure.errors import CorruptedHistory, StoreError
 from perdure.model.records import Record
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
-from perdure.store.protocol import STRIKES_ALONE, Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, Store, Written
+from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, Store, Written
 
 log = logging.getLogger("perdure.engine")
 
@@ -55,19 +56,17 @@ class Worker:
         self._lease: Lease | None = None
         self._python = python_minor()
         self._is_stopping = False
+        self._claims_along = False
         self._to_load: deque[RunRow | str] = deque()
         self._loading: set[str] = set()
         self._replays = 0
-        self._strikes: dict[str, int] = {}
-        self._suspects: set[str] = set()
-        self._makes_room_until = 0.0
-        self._alone_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_leave = asyncio.Event()
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
         self._tenure = Tenure(ports.clock, round(settings.lease_seconds * SECOND))
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads)
+        self._suspects = Suspects(settings, self._crumbs, self._committer.want_claims)
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(settings.linger_seconds, self._park)
         self._activation = Activation(
@@ -164,11 +163,7 @@ class Worker:
     # ── claiming and loading ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _room(self) -> int:
-        if self._is_stopping or not self._committer.is_available:
-            return 0
-        if (self._suspects and self.loop.time() < self._alone_until) or (
-            self.loop.time() < self._makes_room_until and not self._is_alone()
-        ):
+        if self._is_stopping or not self._committer.is_available or self._suspects.forbid_claims(self._is_alone()):
             return 0
         return self._settings.runs_in_memory - len(self.live) - len(self._loading)
 
@@ -187,8 +182,14 @@ class Worker:
             self._committer.touch(run)
         return run is not None and not run.is_leaving
 
-    def claim_now(self) -> None:
-        """A run was just handed to the store: claim it in the same transaction."""
+    def claim_along(self) -> None:
+        """A run is about to be handed to the store: claim it in the same transaction."""
+        if not self._claims_along:
+            self._claims_along = True
+            self.loop.call_soon(self._claim_now)
+
+    def _claim_now(self) -> None:
+        self._claims_along = False
         if not self._is_stopping:
             self._committer.want_claims()
             self._committer.flush_now()
@@ -236,7 +237,7 @@ class Worker:
     def _enliven(self, row: RunRow) -> LiveRun:
         execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
         token = f"{self._ports.clock.now():020d}-{self.incarnation}"
-        run = self.live[row.id] = LiveRun(row, execution, token, strikes=self._strikes.pop(row.id, 0))
+        run = self.live[row.id] = LiveRun(row, execution, token, strikes=self._suspects.take_strikes(row.id))
         return run
 
     # ── what commits bring ───────────────────────────────────────────────────────────────────────────────────────────
@@ -249,8 +250,7 @@ class Worker:
                 self._written(run, changes[written.run_id], written)
         for claimed in done.claimed:
             self._claimed(claimed)
-        if done.suspects_wait and self.loop.time() >= self._makes_room_until:
-            self._makes_room_until = self.loop.time() + self._settings.make_room_seconds
+        if done.suspects_wait and self._suspects.make_room():
             self._committer.want_claims()
         if batch.claims is not None and len(done.claimed) >= batch.claims.room:
             self._committer.want_claims()
@@ -263,7 +263,7 @@ class Worker:
         run.is_in_flight = False
         if change.clears_strikes:
             run.strikes = 0
-            self._acquit(run.id)
+            self._suspects.acquit(run.id)
         ending = change.ending
         if ending is not None and (written.is_parked or not isinstance(ending, Park)):
             self._drop(run)
@@ -290,9 +290,7 @@ class Worker:
     def _claimed(self, claimed: Claimed) -> None:
         row = claimed.row
         if claimed.strikes:
-            self._strikes[row.id] = claimed.strikes
-        if claimed.strikes >= STRIKES_ALONE:
-            self._leave_alone(row.id)
+            self._suspects.was_claimed(row.id, claimed.strikes)
         if row.id in self.live or row.id in self._loading:
             return
         self._ports.reached("run.claimed")
@@ -334,22 +332,8 @@ class Worker:
     def _drop(self, run: LiveRun) -> None:
         self.live.pop(run.id, None)
         run.let_go()
-        self._acquit(run.id)
+        self._suspects.acquit(run.id)
         self._committer.wake()
-
-    def _leave_alone(self, run_id: str) -> None:
-        """Claim nothing beside this suspect for a while."""
-        self._suspects.add(run_id)
-        self._crumbs.say_alone(True)
-        self._alone_until = self.loop.time() + self._settings.alone_seconds
-        self.loop.call_later(self._settings.alone_seconds, self._acquit, run_id)
-
-    def _acquit(self, run_id: str) -> None:
-        """It got past what it was suspected for, or left: others may run beside it again."""
-        if run_id in self._suspects:
-            self._suspects.discard(run_id)
-            self._crumbs.say_alone(False)
-            self._committer.want_claims()
 
     def _drop_everything(self) -> None:
         self._committer.forget()
@@ -358,7 +342,6 @@ class Worker:
         self._to_load.clear()
         self._loading.clear()
         self._lingering.clear()
-        self._strikes.clear()
         self._suspects.clear()
 
     def _fenced(self, incarnation: str) -> None:

@@ -1,13 +1,15 @@
 """Rows about runs, attempts, signals and workers, as the store keeps them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from perdure.clock import Instant, Microseconds
 from perdure.model.states import RunState
 
+# Named tuples where they are made on the hot path.
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+
+class NewRun(NamedTuple):
     """What `start` stores. `input_hash` decides whether a repeat is the same start."""
 
     id: str
@@ -17,8 +19,7 @@ class NewRun:
     seed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(NamedTuple):
     id: str
     workflow: str
     state: RunState

@@ -42,8 +42,8 @@ class Execution:
         self.position = 0
         self.issued = 0
         self.open: dict[int, StepCommand] = {}
-        self.fresh: list[StepCommand] = []
-        self.abandoned: list[int] = []
+        self._taken = 0
+        self._abandoned: list[int] | None = None
         self.note: bytes | None = None
         self.outcome: Returned | Raised | None = None
         self._steps = {} if steps is None else steps
@@ -167,8 +167,9 @@ class Execution:
     def _end(self, outcome: Returned | Raised) -> None:
         if self.outcome is None:
             self.outcome = outcome
-            self.fresh.clear()
-            self.abandoned.extend(self.open)
+            self._taken = self.issued
+            for number in self.open:
+                self._abandon(number)
             self.close()
 
     def close(self) -> None:
@@ -183,13 +184,21 @@ class Execution:
 
     def take_fresh(self) -> list[StepCommand]:
         """Commands issued since the last call that nobody has cancelled since."""
-        fresh, self.fresh = self.fresh, []
-        return [command for command in fresh if not command.is_cancelled]
+        if self._taken == self.issued:
+            return []
+        issued = (self.open.get(number) for number in range(self._taken, self.issued))
+        self._taken = self.issued
+        return [command for command in issued if command is not None and not command.is_cancelled]
 
     def take_abandoned(self) -> list[int]:
         """Numbers of commands that were cancelled since the last call: their attempts need not go on."""
-        abandoned, self.abandoned = self.abandoned, []
-        return abandoned
+        abandoned, self._abandoned = self._abandoned, None
+        return abandoned or []
+
+    def _abandon(self, number: int) -> None:
+        if self._abandoned is None:
+            self._abandoned = []
+        self._abandoned.append(number)
 
     def wanted(self) -> list[StepCommand]:
         """Commands that have no outcome yet and are still waited for."""
@@ -216,13 +225,12 @@ class Execution:
         command = StepCommand(self.issued, step, options, payload, digest(payload), self._activation, future, copied)
         self.open[command.number] = command
         self.issued += 1
-        self.fresh.append(command)
         try:
             return await future
         except asyncio.CancelledError:
             if command.number in self.open:
                 command.is_cancelled = True
-                self.abandoned.append(command.number)
+                self._abandon(command.number)
             raise
 
     async def receive(self, topics: tuple[str, ...]) -> tuple[str, bytes]:

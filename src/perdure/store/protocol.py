@@ -114,9 +114,9 @@ class Change:
     records: list[NewRecord] = field(default_factory=list)
     due: tuple[DueTimer, ...] = ()
     reads_inbox: bool = False
-    settled: list[int] = field(default_factory=list)  # commands whose rows in attempts are over
-    failures: list[AttemptFailed] = field(default_factory=list)
-    intents: list[Intent] = field(default_factory=list)
+    settled: Sequence[int] = ()  # commands whose rows in attempts are over
+    failures: Sequence[AttemptFailed] = ()
+    intents: Sequence[Intent] = ()
     issued: int | None = None
     note: bytes | None = None  # None: unchanged
     clears_strikes: bool = False
