@@ -227,13 +227,12 @@ class Client:
         signal_id = new_id(self._clock.now(), self._entropy)
         signal = NewSignal(run_id, signal_id, topic, encoded, key or f"~{signal_id}")
         await self._repeated(lambda: self._store_send(signal, limits.inbox_signals))
-        self._signalled(run_id)
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
         await self._store.send(signal, limit)
 
-    def _signalled(self, run_id: str) -> None:
-        """The run is due: a worker in this process is told at once."""
+    def _resumed(self) -> None:
+        """A run is due: a worker in this process is told at once."""
 
     async def resume_run(self, run_id: str) -> None:
         before = await self._store.resume(run_id)
@@ -241,7 +240,7 @@ class Client:
             raise RunNotFound(f"no run {run_id!r} in namespace {self._namespace!r}")
         if before.state is not RunState.QUARANTINED:
             raise NotRetryable(f"run {run_id!r} is {before.state.value}; only a quarantined run can be resumed")
-        self._signalled(run_id)
+        self._resumed()
 
     async def _row(self, run_id: str) -> RunRow:
         row = await self._store.run(run_id)

@@ -80,16 +80,18 @@ class Engine(Client):
         return await self._store.start(run)
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
-        if signal.run_id not in self.worker.live:
-            self.worker.claim_along()  # if the run is parked
+        was_here = signal.run_id in self.worker.live
+        if not was_here:
+            self.worker.claim_along()  # if it is parked
         await self._store.send(signal, limit)
+        if not self.worker.signalled(signal.run_id) and was_here:
+            self.worker.claim_soon()  # it left meanwhile
 
     def _will_tell(self, run_id: str) -> bool:
         return self._worker is not None and run_id in self._worker.live
 
-    def _signalled(self, run_id: str) -> None:
-        if not self.worker.signalled(run_id):
-            self.worker.claim_soon()
+    def _resumed(self) -> None:
+        self.worker.claim_soon()
 
 
 def _by_name(workflows: Sequence[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:

@@ -220,12 +220,15 @@ class Worker:
             if found is None or not is_wanted or found.row.owner != incarnation or run_id in self.live:
                 self._replayed()
                 continue
-            run = self._enliven(found.row)
-            if self._is_stopping:
-                self._hand_over(run)
-                self._replayed()
-            else:
-                self._activation.replay(run, found, self._replayed)
+            self._take_up(found)
+
+    def _take_up(self, found: Loaded) -> None:
+        run = self._enliven(found.row)
+        if self._is_stopping:
+            self._hand_over(run)
+            self._replayed()
+        else:
+            self._activation.replay(run, found, self._replayed)
 
     def _park(self, run: LiveRun) -> None:
         self._activation.park(run)
@@ -296,6 +299,9 @@ class Worker:
         self._ports.reached("run.claimed")
         if claimed.started is not None:
             self._activation.first(self._enliven(row), claimed.started)
+        elif claimed.loaded is not None:
+            self._replays += 1
+            self._take_up(claimed.loaded)
         else:
             self._loading.add(row.id)
             self._to_load.append(row)

@@ -159,12 +159,24 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that a replay needs. `damage` says which record is damaged, None where every checksum holds."""
+
+    row: RunRow
+    records: Sequence[Record]
+    attempts: Sequence[AttemptRow]
+    damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run that is mine now. `started` is its first record where this claim wrote it; otherwise load its history."""
+    """A run that is mine now. `started` is its first record where this claim wrote it; else its history is `loaded`, or to be loaded."""
 
     row: RunRow
     started: Record | None
     strikes: int = 0
+    loaded: Loaded | None = None
+    """Where few runs were claimed and its history is short: one trip to the store less for whoever was woken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +186,6 @@ class Committed:
     claimed: Sequence[Claimed]
     owned: frozenset[str] | None = None  # after this checkpoint, where asked for
     suspects_wait: bool = False  # some run can be claimed only by a worker that has nothing else
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """All that a replay needs. `damage` says which record is damaged, None where every checksum holds."""
-
-    row: RunRow
-    records: Sequence[Record]
-    attempts: Sequence[AttemptRow]
-    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

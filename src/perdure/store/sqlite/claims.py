@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import apsw
 
@@ -13,11 +14,14 @@ from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
 from perdure.store.sqlite.changes import history_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.rows import run_row
+from perdure.store.sqlite.runs import load_short
 from perdure.store.sqlite.statements import Row, change_each, fetch
 
 SQL = named_queries("claims")
 INSERT_RECORD = named_queries("checkpoints")["insert_record"]
 
+LOADED_AT_ONCE = 4  # so many histories are read in the transaction of the claim
+SHORT_RECORDS = 100
 STATE_BEFORE, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
 
 
@@ -64,7 +68,10 @@ def take(
     claimed = [claimed_run(run_row(row), row[STATE_BEFORE], now, strikes) for row in found]
     records = [history_row(namespace, one.row.id, one.row.generation, one.started) for one in claimed if one.started is not None]
     change_each(db, INSERT_RECORD, records)
-    return claimed
+    woken = [one for one in claimed if one.started is None]
+    if len(woken) > LOADED_AT_ONCE:
+        return claimed
+    return [one if one.started else replace(one, loaded=load_short(db, namespace, one.row.id, SHORT_RECORDS)) for one in claimed]
 
 
 def claimed_run(run: RunRow, state_before: str, now: Instant, strikes: Mapping[str, int]) -> Claimed:

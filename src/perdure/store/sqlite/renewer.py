@@ -20,6 +20,7 @@ class Renewer:
         self._database = database
         self._lock = threading.Lock()
         self._db: Connection | None = None
+        self.commits = 0
 
     def run(self, function: Function[T]) -> T:
         with self._lock:
@@ -30,6 +31,7 @@ class Renewer:
                 fetch(self._db, "begin immediate")
                 value = function(self._db)
                 commit_transaction(self._db)
+                self.commits += 1
             except Exception as error:
                 self._drop()
                 meaning = meaning_of(error, self._database.path)

@@ -110,6 +110,15 @@ def load(db: apsw.Connection, namespace: str, run_ids: Sequence[str]) -> dict[st
     return found
 
 
+def load_short(db: apsw.Connection, namespace: str, run_id: str, records_most: int) -> Loaded | None:
+    """None where the history is longer, or cannot be read: then it is loaded in a transaction of its own."""
+    try:
+        last = fetch(db, SQL["last_place"], (namespace, run_id))
+        return load(db, namespace, [run_id]).get(run_id) if last and last[0][1] <= records_most else None
+    except (UnicodeDecodeError, apsw.CorruptError):
+        return None  # met again there, where it hurts no other run
+
+
 def load_one(db: apsw.Connection, namespace: str, row: RunRow, is_intact: bool) -> Loaded:
     attempts = read_attempts(db, namespace, row.id)
     if not is_intact:

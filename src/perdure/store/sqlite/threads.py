@@ -35,9 +35,9 @@ class ThreadRunner:
         self._database = database
         self._loop = asyncio.get_running_loop()
         self._generation = _forks
-        self._writer = Writer(Transactions(database, commit), self._loop)
-        self._reader = Reader(database, self._loop)
         self._renewer = Renewer(database)
+        self._writer = Writer(Transactions(database, commit), self._loop, self._renewer)
+        self._reader = Reader(database, self._loop)
         self._closed: asyncio.Future[None] | None = None
 
     async def open(self, create: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from perdure.store.sqlite.renewer import Renewer
 from perdure.store.sqlite.transactions import Done, Failed, Function, Outcome, Transactions
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ Item = list[Asked] | AskedNow | LookAround | Stop
 class Writer:
     """One transaction is under way at a time; the next one gathers on the event loop."""
 
-    def __init__(self, transactions: Transactions, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transactions: Transactions, loop: asyncio.AbstractEventLoop, renewer: Renewer) -> None:
         self._transactions = transactions
         self._loop = loop
         self._items: SimpleQueue[Item] = SimpleQueue()
@@ -67,6 +68,8 @@ class Writer:
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._opened: asyncio.Future[None] = loop.create_future()
         self._stopped: asyncio.Future[None] = loop.create_future()
+        self._renewer = renewer
+        self._renewals = 0
         self._quick_polls_left = 0
         self._yields_left = 0
         self._free_since = 0.0
@@ -187,7 +190,9 @@ class Writer:
         if self._transactions.others_wrote:
             self._transactions.others_wrote = False
             self._quick_polls_left = QUICK_POLLS
-            self._yields_left = YIELDED_TRANSACTIONS
+            if self._renewals == self._renewer.commits:
+                self._yields_left = YIELDED_TRANSACTIONS
+            self._renewals = self._renewer.commits  # who wrote was this process, renewing its lease
             self._loop.call_soon_threadsafe(self._tell)
         return True
 
