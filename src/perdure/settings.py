@@ -38,6 +38,7 @@ class Settings:
     park_wait_seconds: float = 2.0  # a wait that ends sooner is waited for in memory
     store_retry_seconds_first: float = 0.05
     store_retry_seconds_most: float = 2.0
+    cancel_grace_seconds: float = 300.0  # how long a run that is cancelled may clean up
     drain_seconds: float = 10.0  # how long a clean stop waits for attempts under way
     hand_over_rounds: int = 3  # of a clean stop; what is left then is found by the next sweep of any worker
     alone_seconds: float = 5.0  # how long a suspect has the process to itself; code that kills does so when it executes

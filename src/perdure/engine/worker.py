@@ -26,7 +26,7 @@ from perdure.model.records import Record
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
-from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, Store, Written
+from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, PutAside, Store, Written
 
 log = logging.getLogger("perdure.engine")
 
@@ -265,7 +265,7 @@ class Worker:
             run.strikes = 0
             self._suspects.acquit(run.id)
         ending = change.ending
-        if ending is not None and (written.is_parked or not isinstance(ending, Park)):
+        if ending is not None and (written.is_parked or not isinstance(ending, Park | PutAside)):
             self._drop(run)
             if isinstance(ending, Finish):
                 self._on_end(run.id, run.row.workflow, written.records[-1])
@@ -275,6 +275,8 @@ class Worker:
             return
         if ending is not None:
             self._activation.stays(run)
+        if change.reads_inbox and run.is_pausing != written.is_pausing and not written.has_more:
+            self._activation.pauses(run, written.is_pausing)
         if written.has_more:
             run.reads_inbox = True
         for intent in change.intents:

@@ -8,7 +8,6 @@ import apsw
 from perdure.clock import Instant
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import RunRow
-from perdure.model.states import RunState
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
 from perdure.store.sqlite.changes import history_row
 from perdure.store.sqlite.queries import named_queries
@@ -18,7 +17,7 @@ from perdure.store.sqlite.statements import Row, change_each, fetch
 SQL = named_queries("claims")
 INSERT_RECORD = named_queries("checkpoints")["insert_record"]
 
-STATE_BEFORE, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
+IS_FIRST, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
 
 
 def claim(
@@ -61,15 +60,14 @@ def take(
     db: apsw.Connection, namespace: str, now: Instant, incarnation: str, python: str, found: Sequence[Row], strikes: Mapping[str, int]
 ) -> Sequence[Claimed]:
     change_each(db, SQL["claim"], [(namespace, row[0], row[OWNER_BEFORE], incarnation, python) for row in found])
-    claimed = [claimed_run(run_row(row), row[STATE_BEFORE], now, strikes) for row in found]
+    claimed = [claimed_run(run_row(row), bool(row[IS_FIRST]), now, strikes) for row in found]
     records = [history_row(namespace, one.row.id, one.row.generation, one.started) for one in claimed if one.started is not None]
     change_each(db, INSERT_RECORD, records)
     return claimed
 
 
-def claimed_run(run: RunRow, state_before: str, now: Instant, strikes: Mapping[str, int]) -> Claimed:
+def claimed_run(run: RunRow, is_first: bool, now: Instant, strikes: Mapping[str, int]) -> Claimed:
     """The time of a run begins when it is claimed first, not when it was asked for."""
-    is_first = state_before == RunState.PENDING
     started = Record(1, max(now, run.created_at), RecordKind.STARTED, run.workflow) if is_first else None
     return Claimed(run, started, strikes.get(run.id, 0))
 

@@ -22,18 +22,10 @@ where namespace = :namespace and (created_at, id) < (:created_at, :id)
     and (:workflow is null or workflow = :workflow) and (:state is null or state = :state)
 order by created_at desc, id desc limit :limit;
 
--- name: resume
--- One row if the run is quarantined: it becomes due.
-update runs set state = 'waiting', wake_at = ?3, error = null where namespace = ?1 and id = ?2 and state = 'quarantined';
-
--- name: acquit
--- Somebody has looked at it: it runs like any other again.
-delete from suspects where namespace = ?1 and run_id = ?2;
-
 -- name: records
--- The records of one generation in order.
+-- Records of one generation in order, those after one position up to another.
 select position, at, kind, name, command, digest, input, output, error, attempt, checksum
-from history where namespace = ?1 and run_id = ?2 and generation = ?3 order by position;
+from history where namespace = ?1 and run_id = ?2 and generation = ?3 and position > ?4 and position <= ?5 order by position;
 
 -- name: record
 -- One record.
