@@ -97,5 +97,8 @@ class BlockingRun:
     def retry(self) -> None:
         self._client.wait(self._run.retry())
 
+    def delete(self) -> None:
+        self._client.wait(self._run.delete())
+
     def __repr__(self) -> str:
         return f"<run {self.id}>"

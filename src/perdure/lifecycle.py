@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from perdure.clock import Duration, to_microseconds
+from perdure.errors import RunNotFound
 
 if TYPE_CHECKING:
     from perdure.client import Client
@@ -28,6 +29,22 @@ class Lifecycle:
 
     async def retry(self, run_id: str) -> None:
         await self._ask(run_id, lambda: self._client._store.retry(run_id))
+
+    async def delete(self, run_id: str) -> None:
+        is_repeat = False
+
+        async def call() -> None:
+            nonlocal is_repeat
+            try:
+                await self._client._store.delete(run_id)
+            except RunNotFound:
+                if not is_repeat:
+                    raise
+                return  # the call before, whose outcome was unknown, has deleted it
+            finally:
+                is_repeat = True
+
+        await self._client._repeated(call)
 
     async def _ask(self, run_id: str, call: Callable[[], Awaitable[None]]) -> None:
         await self._client._repeated(call)

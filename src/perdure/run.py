@@ -124,6 +124,13 @@ class Run:
         """
         await self._client.lifecycle.retry(self.id)
 
+    async def delete(self) -> None:
+        """Delete this run with its history, input and result, if it has ended: all of it or, after a crash, nothing. Its id is free then.
+
+        Raises RunNotFound, RunNotEnded (cancel it first).
+        """
+        await self._client.lifecycle.delete(self.id)
+
     def __repr__(self) -> str:
         return f"<run {self.id}>"
 

@@ -19,6 +19,7 @@ from perdure.engine.live import LiveRun
 from perdure.engine.lookout import Lookout
 from perdure.engine.patience import insist
 from perdure.engine.ports import Ports
+from perdure.engine.retention import purge_for_ever
 from perdure.engine.suspects import Suspects
 from perdure.engine.tenure import Tenure
 from perdure.errors import CorruptedHistory, StoreError
@@ -87,6 +88,7 @@ class Worker:
     async def start(self) -> None:
         await self._be_born()
         self._lookout.start()
+        self._spawn(purge_for_ever(self._store, self._settings), "perdure-retention")
         self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._check_owned), "perdure-sweep")
 
     async def _be_born(self) -> None:

@@ -369,3 +369,9 @@ class Store(Protocol):
 
         Raises RunNotFound, NotRetryable, CorruptedHistory.
         """
+
+    async def delete(self, run_id: str) -> None:
+        """All rows of a run that has ended, or none. Its id is free then. Raises RunNotFound, RunNotEnded."""
+
+    async def purge(self, keep: Mapping[RunState, Microseconds], runs_most: int, records_most: int) -> int:
+        """Delete runs that ended longer ago than they are to be kept, the oldest first, a bounded number; how many there were."""

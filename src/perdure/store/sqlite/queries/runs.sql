@@ -19,7 +19,20 @@ select id from runs where namespace = ?1 and id in (select value from json_each(
 select id, workflow, state, created_at, ended_at, note
 from runs
 where namespace = :namespace and (created_at, id) < (:created_at, :id)
-    and (:workflow is null or workflow = :workflow) and (:state is null or state = :state)
+order by created_at desc, id desc limit :limit;
+
+-- name: listed_of_state
+-- Newest first, those of one state before the given place, without payloads.
+select id, workflow, state, created_at, ended_at, note
+from runs
+where namespace = :namespace and state = :state and (created_at, id) < (:created_at, :id)
+order by created_at desc, id desc limit :limit;
+
+-- name: listed_of_workflow
+-- Newest first, those of one workflow and state before the given place, without payloads.
+select id, workflow, state, created_at, ended_at, note
+from runs
+where namespace = :namespace and workflow = :workflow and state = :state and (created_at, id) < (:created_at, :id)
 order by created_at desc, id desc limit :limit;
 
 -- name: records
