@@ -85,8 +85,20 @@ class BlockingRun:
     def signal(self, topic: str, payload: Any = None, *, key: str | None = None) -> None:
         self._client.wait(self._run.signal(topic, payload, key=key))
 
+    def cancel(self, *, grace: Duration | None = None) -> None:
+        self._client.wait(self._run.cancel(grace=grace))
+
+    def pause(self) -> None:
+        self._client.wait(self._run.pause())
+
     def resume(self) -> None:
         self._client.wait(self._run.resume())
+
+    def retry(self) -> None:
+        self._client.wait(self._run.retry())
+
+    def delete(self) -> None:
+        self._client.wait(self._run.delete())
 
     def __repr__(self) -> str:
         return f"<run {self.id}>"

@@ -10,8 +10,9 @@ from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_dateti
 from perdure.codec.failures import decode_failure, describe_failure
 from perdure.codec.parameters import encode_unbound
 from perdure.codec.values import canonical, decode, digest, encode
-from perdure.errors import BadInput, NotRetryable, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
+from perdure.errors import BadInput, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
 from perdure.ids import ID_BYTES, Entropy, OsEntropy, id_of, new_id
+from perdure.lifecycle import Lifecycle
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import NewRun, NewSignal, RunRow
 from perdure.model.states import RunState
@@ -54,6 +55,7 @@ class Client:
         self._looking: asyncio.Future[None] | None = None
         self._looks_again = False
         self._opened: Store | None = None
+        self.lifecycle = Lifecycle(self)
 
     @classmethod
     def blocking(cls, url: str, *, namespace: str = "default") -> "BlockingClient":
@@ -178,7 +180,7 @@ class Client:
     async def status_of(self, run_id: str) -> RunStatus:
         row = await self._row(run_id)
         error = row.error
-        if row.state is RunState.FAILED:
+        if row.state in (RunState.FAILED, RunState.CANCELLED):
             last = await self._store.last_record(run_id)
             error = None if last is None else last.error
         return RunStatus(
@@ -231,16 +233,8 @@ class Client:
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
         await self._store.send(signal, limit)
 
-    def _resumed(self) -> None:
-        """A run is due: a worker in this process is told at once."""
-
-    async def resume_run(self, run_id: str) -> None:
-        before = await self._store.resume(run_id)
-        if before is None:
-            raise RunNotFound(f"no run {run_id!r} in namespace {self._namespace!r}")
-        if before.state is not RunState.QUARANTINED:
-            raise NotRetryable(f"run {run_id!r} is {before.state.value}; only a quarantined run can be resumed")
-        self._resumed()
+    def _signalled(self, run_id: str) -> None:
+        """Something has come for this run: a worker in this process is told at once."""
 
     async def _row(self, run_id: str) -> RunRow:
         row = await self._store.run(run_id)

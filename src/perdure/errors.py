@@ -5,7 +5,8 @@ PerdureError
 ├── RunCancelled         the run was cancelled
 ├── RunConflict          the id is taken by a run with other input
 ├── RunNotFound          no run has this id
-├── RunEnded             the run has ended and takes no more signals
+├── RunEnded             the run has ended: it takes no more signals and cannot be cancelled, paused or resumed
+├── RunNotEnded          only a run that has ended can be deleted
 ├── NotRetryable         the run cannot be retried from where it failed
 ├── InboxFull            too many signals wait for this run
 ├── UnknownWorkflow      the name belongs to no workflow here
@@ -62,9 +63,15 @@ class RunNotFound(PerdureError):
 
 
 class RunEnded(PerdureError):
-    """The run has ended: a signal with a new key is refused, nothing changed."""
+    """The run has ended: what was asked for (a signal with a new key, cancel, pause, resume) is refused, nothing changed."""
 
     code = "run_ended"
+
+
+class RunNotEnded(PerdureError):
+    """The run has not ended, so it cannot be deleted; nothing was changed. Cancel it first."""
+
+    code = "run_not_ended"
 
 
 class NotRetryable(PerdureError):

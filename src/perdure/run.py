@@ -92,9 +92,44 @@ class Run:
         """
         await self._client.send_signal(self.id, topic, payload, key)
 
+    async def cancel(self, *, grace: Duration | None = None) -> None:
+        """Stop this run. Its code gets CancelledError once, where it waits, and has `grace` to clean up; then the run ends cancelled.
+
+        When this returns it is on disk, and the run ends cancelled whatever its code does. `grace`: `cancel_grace_seconds` of the settings
+        (5 minutes). One that has not begun, or is quarantined, ends at once without running code. A repeat changes nothing.
+        Raises RunNotFound, RunEnded (completed or failed).
+        """
+        await self._client.lifecycle.cancel(self.id, grace)
+
+    async def pause(self) -> None:
+        """Let nothing of this run begin until it is resumed: no step, no timer; signals are kept. Steps under way end and are recorded.
+
+        A repeat changes nothing. Raises RunNotFound, RunEnded, NotRetryable where it is quarantined or being cancelled.
+        """
+        await self._client.lifecycle.pause(self.id)
+
     async def resume(self) -> None:
-        """Let a quarantined run go on, after the code was fixed. Raises RunNotFound, NotRetryable."""
-        await self._client.resume_run(self.id)
+        """Let a paused run go on, or a quarantined one after the code was fixed. One that is neither stays as it is.
+
+        Raises RunNotFound, RunEnded.
+        """
+        await self._client.lifecycle.resume(self.id)
+
+    async def retry(self) -> None:
+        """Let a failed run go on from where it failed. Everything recorded before stands; steps that failed there are tried anew.
+
+        A retried step has the same idempotency key, and its attempts and `give_up_after` count from the start. Refused with NotRetryable
+        where its code has asked for more after the failure (clean-up, compensations): start a new run then. A repeat changes nothing.
+        Raises RunNotFound, NotRetryable.
+        """
+        await self._client.lifecycle.retry(self.id)
+
+    async def delete(self) -> None:
+        """Delete this run with its history, input and result, if it has ended: all of it or, after a crash, nothing. Its id is free then.
+
+        Raises RunNotFound, RunNotEnded (cancel it first).
+        """
+        await self._client.lifecycle.delete(self.id)
 
     def __repr__(self) -> str:
         return f"<run {self.id}>"

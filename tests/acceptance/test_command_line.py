@@ -350,7 +350,9 @@ def test_migrate_creates_the_store_and_may_be_repeated(own: Place) -> None:
 def test_a_store_of_another_release_says_which_side_is_to_be_brought_up_to_date(own: Place, tmp_path: Path) -> None:
     next_release = tmp_path / "next"
     shutil.copytree(Path(perdure.__file__).parent, next_release / "perdure", ignore=shutil.ignore_patterns("__pycache__"))
-    (next_release / "perdure/store/sqlite/migrations/0002_later.sql").write_text("create table later (it integer) strict;\n")
+    migrations = next_release / "perdure/store/sqlite/migrations"
+    number = len(list(migrations.glob("*.sql"))) + 1
+    (migrations / f"{number:04}_later.sql").write_text("create table later (it integer) strict;\n")
     own.run("db", "migrate")
 
     status, listed = own.run("db", "status", path=next_release), own.run("run", "list", path=next_release)
@@ -358,9 +360,9 @@ def test_a_store_of_another_release_says_which_side_is_to_be_brought_up_to_date(
     too_old = own.run("run", "list")
 
     assert (status.returncode, listed.returncode) == (1, 5)
-    assert "0002_later" in status.stderr
+    assert f"{number:04}_later" in status.stderr
     assert "perdure db migrate" in status.stderr
-    assert (migrated.returncode, json.loads(migrated.stdout)["version"]) == (0, 2)
+    assert (migrated.returncode, json.loads(migrated.stdout)["version"]) == (0, number)
     assert too_old.returncode == 5
     assert "upgrade this perdure" in too_old.stderr
 

@@ -28,8 +28,11 @@ async def test_nothing_changes_a_completed_run(stage: Stage) -> None:
 
     with pytest.raises(RunEnded, match="order-1 has ended .completed."):
         await run.signal("word", "hello")
-    with pytest.raises(NotRetryable, match="only a quarantined run can be resumed"):
-        await run.resume()
+    for refused in (run.resume, run.pause, run.cancel):
+        with pytest.raises(RunEnded, match="order-1 has ended .completed."):
+            await refused()
+    with pytest.raises(NotRetryable, match="only a failed run can be retried"):
+        await run.retry()
     await engine.start(succeed, 5, id="order-1")
     await stage.until_sweep()
     await stage.kill(engine)
@@ -50,8 +53,9 @@ async def test_nothing_changes_a_failed_run(stage: Stage) -> None:
 
     with pytest.raises(RunEnded, match="has ended .failed."):
         await run.signal("word", "hello")
-    with pytest.raises(NotRetryable):
-        await run.resume()
+    for refused in (run.resume, run.pause, run.cancel):
+        with pytest.raises(RunEnded, match="has ended .failed."):
+            await refused()
     await stage.kill(engine)
     again = await stage.engine(fail)
     await stage.until_sweep()

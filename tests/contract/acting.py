@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.clock import SECOND
+from perdure.model.generations import RetryPoint
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.runs import NewRun, NewSignal, WorkerRow
 from perdure.model.states import RunState
@@ -101,8 +102,10 @@ class Mine:
         assert written.is_parked
 
     async def finish(self, state: RunState = RunState.COMPLETED) -> None:
-        kind = RecordKind.COMPLETED if state is RunState.COMPLETED else RecordKind.FAILED
-        await self.write(ending=Finish(state, NewRecord(kind, output=b"1")))
+        ended = NewRecord(RecordKind.COMPLETED, output=b"1")
+        if state is RunState.FAILED:
+            ended = NewRecord(RecordKind.FAILED, input=RetryPoint(self.position + 1).encoded(), error=b"{}")
+        await self.write(ending=Finish(state, ended))
 
 
 def new_run(run_id: str, workflow: str = "flow", input: bytes = b"{}", input_hash: bytes = b"hash") -> NewRun:

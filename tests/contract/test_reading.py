@@ -3,6 +3,7 @@
 import pytest
 
 from perdure.clock import SECOND
+from perdure.errors import RunEnded
 from perdure.model.states import RunState
 from perdure.store.protocol import AttemptFailed, Quarantine, Release, Store
 from tests.contract.acting import LIMIT, START, ManualClock, Worker, kinds, new_run, signal, step
@@ -40,7 +41,6 @@ async def test_of_a_run_that_does_not_exist_nothing_is_known(store: Store) -> No
     assert await store.last_record("nobody") is None
     assert await store.history("nobody") == []
     assert await store.attempts("nobody") == []
-    assert await store.resume("nobody") is None
     assert await store.load([]) == {}
 
 
@@ -131,10 +131,8 @@ async def test_a_quarantined_run_that_is_resumed_is_due_at_once(store: Store, wo
     await run.write(step(), ending=Quarantine(b"why"))
     clock.advance(60)
 
-    before = await store.resume("order-1")
+    await store.resume("order-1")
 
-    assert before is not None
-    assert (before.state, before.error) == (RunState.QUARANTINED, b"why")
     row = await store.run("order-1")
     assert row is not None
     assert (row.state, row.wake_at, row.error) == (RunState.WAITING, START + 60 * SECOND, None)
@@ -145,13 +143,14 @@ async def test_a_quarantined_run_that_is_resumed_is_due_at_once(store: Store, wo
 async def test_resume_changes_nothing_of_a_run_that_is_not_quarantined(store: Store, worker: Worker) -> None:
     run = await worker.run("order-1")
     running = await store.run("order-1")
-    assert await store.resume("order-1") == running
+    await store.resume("order-1")
     assert await store.run("order-1") == running
     await run.finish()
 
     ended = await store.run("order-1")
 
-    assert await store.resume("order-1") == ended
+    with pytest.raises(RunEnded, match="nothing was changed"):
+        await store.resume("order-1")
     assert await store.run("order-1") == ended
 
 

@@ -9,8 +9,8 @@ WAITING = (
         edits=(
             (
                 "store/sqlite/changes.py",
-                "            is_parked = not records and not has_more and not self._has_signals(change.run_id)",
-                "            is_parked = not records",
+                " else not has_more and not self._has_signals(change.run_id)",
+                " else True",
             ),
             ("engine/committer.py", "(run.reads_inbox or bool(due) or run.ending is not None)", "(run.reads_inbox or bool(due))"),
         ),
@@ -55,7 +55,7 @@ WAITING = (
     bug(
         "record timers in the order they were set",
         f"{G09}::test_timers_that_came_due_while_nobody_worked_fire_in_the_order_of_their_deadlines",
-        edits=(("store/sqlite/changes.py", "    firings = [(timer.deadline, 1, timer.number,", "    firings = [(0, 1, timer.number,"),),
+        edits=(("store/sqlite/changes.py", "    firings = [(timer.deadline, 2, timer.number,", "    firings = [(0, 2, timer.number,"),),
     ),
     bug(
         "round a deadline down",
@@ -186,7 +186,9 @@ TRYING = (
     bug(
         "give every try a key of its own",
         f"{G03}::test_the_key_is_the_same_for_every_try_and_another_for_every_step",
-        edits=(("engine/attempts.py", '{row.generation}/{command.number}"', '{row.generation}/{command.number}/{attempt.number}"'),),
+        edits=(
+            ("engine/attempts.py", '{row.key_generation}/{command.number}"', '{row.key_generation}/{command.number}/{attempt.number}"'),
+        ),
     ),
     bug(
         "begin an at_most_once step before its intent is on disk",
@@ -211,12 +213,12 @@ REFUSING = (
         "let a run that has ended be resumed",
         f"{G13}::test_nothing_changes_a_completed_run",
         edits=(
-            ("client.py", "        if before.state is not RunState.QUARANTINED:", "        if False:"),
             (
-                "store/sqlite/queries/runs.sql",
-                "where namespace = ?1 and id = ?2 and state = 'quarantined';",
-                "where namespace = ?1 and id = ?2;",
+                "store/sqlite/requests.py",
+                'raise RunEnded(f"run {run_id} has ended ({row.state}) and cannot be resumed; nothing was changed")',
+                "pass",
             ),
+            ("store/sqlite/queries/requests.sql", " and state in ('paused', 'quarantined');", ";"),
         ),
     ),
     bug(

@@ -38,6 +38,7 @@ _BY_CLASS: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.UnknownWorkflow, Exit.NOT_FOUND),
     (errors.RunConflict, Exit.CONFLICT),
     (errors.RunEnded, Exit.CONFLICT),
+    (errors.RunNotEnded, Exit.CONFLICT),
     (errors.NotRetryable, Exit.CONFLICT),
     (errors.InboxFull, Exit.CONFLICT),
     (errors.StoreIsReadOnly, Exit.DENIED),

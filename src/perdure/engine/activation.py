@@ -10,16 +10,15 @@ from perdure.codec.failures import encode_failure
 from perdure.engine.attempts import Attempts
 from perdure.engine.committer import Committer
 from perdure.engine.crumbs import Crumbs
+from perdure.engine.endings import ending_of
 from perdure.engine.live import LiveRun, Retrying
 from perdure.engine.ports import Ports
 from perdure.engine.waits import waiting_for
 from perdure.errors import CorruptedHistory, NonDeterminism
-from perdure.model.records import NewRecord, Record, RecordKind
-from perdure.model.states import RunState
-from perdure.runtime.commands import Raised
+from perdure.model.records import Record
 from perdure.runtime.divergence import check_attempt, check_issued
 from perdure.settings import Settings
-from perdure.store.protocol import Finish, Loaded, Park, Quarantine, Release
+from perdure.store.protocol import Loaded, Park, PutAside, Quarantine, Release
 
 log = logging.getLogger("perdure.engine")
 _DEADLOCK = "it waits for its own queues, events or locks only: nothing can ever wake it; fix the workflow, then resume the run"
@@ -141,23 +140,19 @@ class Activation:
             self._quarantine(run, CorruptedHistory(f"its history has reached the limit of {most:,} records"))
 
     def _finish(self, run: LiveRun) -> None:
-        outcome = run.execution.outcome
         if run.ending is not None:
             return
         self.attempts.give_up(run)
         run.records.clear()
         run.attempt_news = None
-        if isinstance(outcome, Raised):
-            run.ending = Finish(RunState.FAILED, NewRecord(RecordKind.FAILED, run.row.workflow, error=self._failure(outcome.error)))
-        elif outcome is not None:
-            run.ending = Finish(RunState.COMPLETED, NewRecord(RecordKind.COMPLETED, run.row.workflow, output=outcome.payload))
+        run.ending = ending_of(run, self._failure)
         self.committer.touch(run)
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _watch_clock(self, run: LiveRun) -> None:
         """Be called back when the run's next timer is due."""
-        deadline = run.execution.next_deadline()
+        deadline = None if run.is_pausing else run.execution.next_deadline()
         if deadline == run.timer_at and run.timer is not None:
             return
         if run.timer is not None:
@@ -170,7 +165,10 @@ class Activation:
         run.timer = run.timer_at = None
         if not run.is_mine:
             return
-        if run.execution.due(self.ports.clock.now()):
+        now, end = self.ports.clock.now(), run.execution.clean_up_ends_at
+        if end is not None and end <= now:
+            self._finish(run)
+        elif run.execution.due(now):
             run.reads_inbox = True
             self.committer.touch(run)
         else:
@@ -180,6 +178,9 @@ class Activation:
 
     def _rest(self, run: LiveRun) -> None:
         """It only waits. Park it at once when nothing can come soon, else keep it a little."""
+        if run.is_pausing:
+            self._put_aside(run)
+            return
         if run.has_work:
             return  # the worker is being stopped and begins no step any more; the run is handed over
         moment, now = run.next_moment(), self.ports.clock.now()
@@ -197,6 +198,23 @@ class Activation:
         if run.is_mine and not run.is_busy and not run.has_work and run.execution.outcome is None:
             moment = run.next_moment()
             run.ending = Park(moment, waiting_for(run))
+            self.committer.touch(run)
+
+    def pauses(self, run: LiveRun, is_pausing: bool) -> None:
+        """Whether it is to be paused: then nothing of it begins, and it leaves when the steps under way have ended."""
+        if run.is_pausing == is_pausing:
+            return
+        run.is_pausing = is_pausing
+        if is_pausing:
+            self.attempts.hold(run)
+        elif run.execution.outcome is None:
+            for command in run.execution.wanted():
+                if command.number not in run.attempts:
+                    self.attempts.begin(run, command)
+
+    def _put_aside(self, run: LiveRun) -> None:
+        if run.is_mine and run.execution.outcome is None:
+            run.ending = PutAside(waiting_for(run))
             self.committer.touch(run)
 
     def stays(self, run: LiveRun) -> None:

@@ -56,7 +56,7 @@ class Attempts:
 
     def begin(self, run: LiveRun, command: StepCommand) -> None:
         """Start the next attempt of a step now, when its back-off ends, or after its intent is on disk."""
-        if self._is_draining or not run.is_mine or command.is_cancelled or run.ending is not None or run.is_leaving:
+        if self._is_draining or not run.is_mine or command.is_cancelled or run.ending is not None or run.is_leaving or run.is_pausing:
             return
         retrying = run.retrying.get(command.number)
         if retrying is not None and retrying.next_at is not None and retrying.next_at > self._ports.clock.now():
@@ -70,9 +70,10 @@ class Attempts:
     def queue(self, run: LiveRun, command: StepCommand) -> None:
         """Start an attempt as soon as there is a slot."""
         retrying = run.retrying.get(command.number)
-        if self._is_draining and command.options.at_most_once and retrying is None:
+        holds = self._is_draining or run.is_pausing
+        if holds and command.options.at_most_once and retrying is None:
             run.about_attempts().settled.append(command.number)  # its intent is on disk, but it will certainly not run here
-        if self._is_draining or not run.is_mine or command.is_cancelled:
+        if holds or not run.is_mine or command.is_cancelled:
             return
         if retrying is not None:
             retrying.next_at = None
@@ -123,7 +124,7 @@ class Attempts:
 
     def _info(self, run: LiveRun, attempt: Attempt) -> Info:
         row, command = run.row, attempt.command
-        key = f"{self._namespace}/{row.id}/{row.generation}/{command.number}"
+        key = f"{self._namespace}/{row.id}/{row.key_generation}/{command.number}"
         return Info(row.id, row.workflow, command.name, attempt.number, key, run.token)
 
     async def _drive(self, run: LiveRun, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
@@ -293,6 +294,14 @@ class Attempts:
         for attempt in run.attempts.values():
             attempt.abandon()
         run.attempts.clear()
+
+    def hold(self, run: LiveRun) -> None:
+        """What waits for a slot does not begin, for the run is to be paused."""
+        for number, attempt in list(run.attempts.items()):
+            if attempt not in self.under_way:
+                attempt.abandon()
+                del run.attempts[number]
+                self.queue(run, attempt.command)
 
     def drain(self, on_quiet: Callable[[], None]) -> None:
         """Begin nothing more; what is under way may end. `on_quiet` is called when nothing is left."""

@@ -13,7 +13,20 @@ from perdure.engine.ports import Ports
 from perdure.engine.tenure import Tenure
 from perdure.errors import StoreError, StoreFailed
 from perdure.settings import Settings
-from perdure.store.protocol import BadItem, Change, Checkpoint, Claims, Committed, DueTimer, FenceLost, Park, Store, UnknownOutcome, Written
+from perdure.store.protocol import (
+    BadItem,
+    Change,
+    Checkpoint,
+    Claims,
+    Committed,
+    DueTimer,
+    FenceLost,
+    Park,
+    PutAside,
+    Store,
+    UnknownOutcome,
+    Written,
+)
 
 log = logging.getLogger("perdure.engine")
 
@@ -253,7 +266,7 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
     records, run.records = run.records, []
     if len(records) > rows:
         records, run.records = records[:rows], records[rows:]
-    takes_in = run.ending is None or isinstance(run.ending, Park)
+    takes_in = run.ending is None or isinstance(run.ending, Park | PutAside)
     due = tuple(DueTimer(deadline, number) for deadline, number in execution.due(now)[:rows]) if takes_in else ()
     reads_inbox = takes_in and (run.reads_inbox or bool(due) or run.ending is not None)
     change = Change(

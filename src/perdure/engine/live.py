@@ -9,7 +9,7 @@ from perdure.engine.crumbs import crumb_of
 from perdure.model.records import NewRecord
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
-from perdure.store.protocol import AttemptFailed, Finish, Intent, Park, Quarantine, Release
+from perdure.store.protocol import AttemptFailed, Ending, Intent
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class LiveRun:
     records: list[NewRecord] = field(default_factory=list)
     attempt_news: AttemptNews | None = None
     reads_inbox: bool = False
-    ending: Park | Release | Quarantine | Finish | None = None
+    ending: Ending | None = None
     stored_note: bytes | None = None
     attempts: dict[int, Attempt] = field(default_factory=dict)
     retrying: dict[int, Retrying] = field(default_factory=dict)
@@ -59,6 +59,8 @@ class LiveRun:
     refusals: int = 0
     strikes: int = 0
     is_warned: bool = False
+    is_pausing: bool = False
+    """It is to be paused: nothing of it begins, and it leaves when the steps under way have ended."""
     crumb: bytes = b""
 
     def __post_init__(self) -> None:

@@ -1,12 +1,14 @@
 """`Engine`: a client and a worker in one process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from perdure.authoring.workflow import Workflow
 from perdure.client import Client
+from perdure.clock import Duration
 from perdure.engine.ports import Ports
+from perdure.engine.retention import retaining
 from perdure.engine.worker import Worker
 from perdure.errors import NameTaken, UnknownWorkflow
 from perdure.model.runs import NewRun, NewSignal
@@ -19,6 +21,9 @@ class Engine(Client):
 
     Creates and migrates the store unless `migrate=False`. Leaving the block lets attempts under way end, hands every run over and
     releases the lease; a process that dies instead is recovered by whoever opens the store next.
+
+    Runs are kept for ever unless `retention` says how long after their end, by how they ended:
+    `retention={"completed": timedelta(days=30), "cancelled": timedelta(days=7)}`.
     """
 
     def __init__(
@@ -28,10 +33,11 @@ class Engine(Client):
         *,
         namespace: str = "default",
         migrate: bool = True,
+        retention: Mapping[str, Duration] | None = None,
         settings: Settings = DEFAULTS,
         ports: Ports | None = None,
     ) -> None:
-        super().__init__(url, namespace=namespace, settings=settings)
+        super().__init__(url, namespace=namespace, settings=retaining(settings, retention or {}))
         self._workflows = _by_name(workflows)
         self._migrate = migrate
         self._ports = ports or Ports()
@@ -90,8 +96,9 @@ class Engine(Client):
     def _will_tell(self, run_id: str) -> bool:
         return self._worker is not None and run_id in self._worker.live
 
-    def _resumed(self) -> None:
-        self.worker.claim_soon()
+    def _signalled(self, run_id: str) -> None:
+        if not self.worker.signalled(run_id):
+            self.worker.claim_soon()
 
 
 def _by_name(workflows: Sequence[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:

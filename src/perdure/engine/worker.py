@@ -19,6 +19,7 @@ from perdure.engine.live import LiveRun
 from perdure.engine.lookout import Lookout
 from perdure.engine.patience import insist
 from perdure.engine.ports import Ports
+from perdure.engine.retention import purge_for_ever
 from perdure.engine.suspects import Suspects
 from perdure.engine.tenure import Tenure
 from perdure.errors import CorruptedHistory, StoreError
@@ -26,7 +27,7 @@ from perdure.model.records import Record
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
-from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, Store, Written
+from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, PutAside, Store, Written
 
 log = logging.getLogger("perdure.engine")
 
@@ -87,6 +88,7 @@ class Worker:
     async def start(self) -> None:
         await self._be_born()
         self._lookout.start()
+        self._spawn(purge_for_ever(self._store, self._settings), "perdure-retention")
         self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._check_owned), "perdure-sweep")
 
     async def _be_born(self) -> None:
@@ -268,7 +270,7 @@ class Worker:
             run.strikes = 0
             self._suspects.acquit(run.id)
         ending = change.ending
-        if ending is not None and (written.is_parked or not isinstance(ending, Park)):
+        if ending is not None and (written.is_parked or not isinstance(ending, Park | PutAside)):
             self._drop(run)
             if isinstance(ending, Finish):
                 self._on_end(run.id, run.row.workflow, written.records[-1])
@@ -278,6 +280,8 @@ class Worker:
             return
         if ending is not None:
             self._activation.stays(run)
+        if change.reads_inbox and run.is_pausing != written.is_pausing and not written.has_more:
+            self._activation.pauses(run, written.is_pausing)
         if written.has_more:
             run.reads_inbox = True
         for intent in change.intents:

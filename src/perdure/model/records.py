@@ -13,8 +13,11 @@ class RecordKind(StrEnum):
     STEP_FAILED = "step_failed"
     TIMER = "timer"
     SIGNAL = "signal"
+    CANCEL = "cancel"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    CONTINUED = "continued"
 
 
 _ABSENT = b"\0"

@@ -37,6 +37,7 @@ class RunRow(NamedTuple):
     note: bytes | None
     waiting_for: bytes | None
     error: bytes | None  # why it is quarantined; the error of a failed run is in its last record
+    key_generation: int = 0  # the generation in the idempotency keys of its steps: a retry keeps it; as of `load`, 0 elsewhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,18 @@ TRANSITIONS: dict[tuple[RunState, str], RunState] = {
     (RunState.RUNNING, "quarantine"): RunState.QUARANTINED,
     (RunState.RUNNING, "complete"): RunState.COMPLETED,
     (RunState.RUNNING, "fail"): RunState.FAILED,
+    (RunState.RUNNING, "continue"): RunState.WAITING,  # with its next generation
+    (RunState.PENDING, "cancel"): RunState.CANCELLED,
+    (RunState.WAITING, "cancel"): RunState.WAITING,  # due at once: its code cleans up
+    (RunState.PAUSED, "cancel"): RunState.WAITING,
+    (RunState.RUNNING, "cancel"): RunState.CANCELLED,  # once its code has cleaned up
+    (RunState.QUARANTINED, "cancel"): RunState.CANCELLED,  # its code cannot clean up
+    (RunState.PENDING, "pause"): RunState.PAUSED,
+    (RunState.WAITING, "pause"): RunState.PAUSED,
+    (RunState.RUNNING, "pause"): RunState.PAUSED,  # once the steps under way have ended
+    (RunState.PAUSED, "resume"): RunState.WAITING,
     (RunState.QUARANTINED, "resume"): RunState.WAITING,
+    (RunState.FAILED, "retry"): RunState.WAITING,
 }
 """(state, what happens) -> state. What is not here is refused."""
 

@@ -1,6 +1,8 @@
 """One run in memory: its code, standing where its history has brought it. Records go in, commands come out."""
 
 import asyncio
+import json
+import sys
 import zlib
 from contextvars import Context
 from datetime import datetime
@@ -12,20 +14,29 @@ from uuid import UUID
 from perdure.authoring.current import Info
 from perdure.authoring.step import Step, StepOptions
 from perdure.authoring.workflow import Workflow
-from perdure.clock import Instant, to_datetime
+from perdure.clock import Instant, Microseconds, to_datetime, to_microseconds
 from perdure.codec.failures import decode_failure, describe_failure
 from perdure.codec.values import digest, encode
 from perdure.errors import CorruptedHistory, DecodeError, NameTaken, NonDeterminism, NotAllowedInWorkflow, PerdureError, StepFailed
+from perdure.model.generations import RetryPoint
 from perdure.model.records import Record, RecordKind
 from perdure.runtime import guard
 from perdure.runtime.commands import Raised, Returned, StepCommand
 from perdure.runtime.divergence import check_step
 from perdure.runtime.loop import new_run_loop
 from perdure.runtime.mailbox import Mailbox
+from perdure.runtime.retry_point import Asked, Failures
 
 
 class Execution:
     """Apply records in the order recorded; after each, the code has run until it waits. Also the host its code talks to."""
+
+    # What most runs never come to stands on the class.
+    is_cancelled = False
+    clean_up_ends_at: Instant | None = None
+    """Of a run that was cancelled: when it ends, whatever its code still does."""
+    retry_point: RetryPoint | None = None
+    _failures: Failures | None = None
 
     def __init__(
         self,
@@ -88,7 +99,9 @@ class Execution:
                 self._fire(record)
             case RecordKind.SIGNAL:
                 self._mailbox.deliver(record.position, record.name, record.output or b"null")
-            case RecordKind.COMPLETED | RecordKind.FAILED:
+            case RecordKind.CANCEL:
+                self._cancel(record)
+            case RecordKind.COMPLETED | RecordKind.FAILED | RecordKind.CANCELLED | RecordKind.CONTINUED:
                 return
         self._run()
 
@@ -107,6 +120,8 @@ class Execution:
                 self._answered(record)
             case RecordKind.TIMER:
                 self._check_timer(record)
+            case RecordKind.CANCEL:
+                self.is_cancelled = True
             case _:
                 return
 
@@ -124,7 +139,9 @@ class Execution:
         if command.future.done():
             return
         if record.kind is RecordKind.STEP_FAILED:
-            command.future.set_exception(_raisable(record.error or b"{}"))
+            error = _raisable(record.error or b"{}")
+            self._steps_failed().add(record.position, record.name, error, self._asked())
+            command.future.set_exception(error)
             return
         try:
             command.future.set_result(command.step.returns.decode(record.output or b"null"))
@@ -132,6 +149,20 @@ class Execution:
             raise NonDeterminism(
                 f"record {record.position}: the recorded result of step {record.name!r} does not fit its type any more: {error}"
             ) from error
+
+    def _asked(self) -> Asked:
+        return (self.issued, self._loop.timers_set, self._mailbox.receives)
+
+    def _steps_failed(self) -> Failures:
+        self._failures = self._failures or Failures()
+        return self._failures
+
+    def _cancel(self, record: Record) -> None:
+        """Once: what its code does about it is its own affair, until the time to clean up is over."""
+        self.is_cancelled = True
+        self.clean_up_ends_at = record.at + grace_of(record)
+        if self._main is not None:
+            self._main.cancel()
 
     def _fire(self, record: Record) -> None:
         self._loop.fire(self._check_timer(record))
@@ -167,6 +198,8 @@ class Execution:
     def _end(self, outcome: Returned | Raised) -> None:
         if self.outcome is None:
             self.outcome = outcome
+            if isinstance(outcome, Raised):
+                self.retry_point = self._steps_failed().retry_point(self.position, outcome.error, self._asked())
             self._taken = self.issued
             for number in self.open:
                 self._abandon(number)
@@ -177,6 +210,7 @@ class Execution:
         if self.outcome is None:
             self._loop.is_replaying = True  # nothing more of it is heard: what has not been recorded has not happened
         self._loop.close()
+        self._failures = None  # it refers to frames of the code
         self._main = None  # these refer to each other: without the cycle nothing is left to the garbage collector
         self._loop.host = None
 
@@ -208,7 +242,8 @@ class Execution:
         return self._loop.due(now)
 
     def next_deadline(self) -> Instant | None:
-        return self._loop.next_deadline()
+        timer, end = self._loop.next_deadline(), self.clean_up_ends_at
+        return timer if end is None or (timer is not None and timer < end) else end
 
     def waited_topics(self) -> list[tuple[str, ...]]:
         return self._mailbox.waited_topics()
@@ -224,6 +259,8 @@ class Execution:
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
         command = StepCommand(self.issued, step, options, payload, digest(payload), self._activation, future, copied)
         self.open[command.number] = command
+        if sys.exception() is not None:
+            self._steps_failed().handled = sys.exception()
         self.issued += 1
         try:
             return await future
@@ -295,6 +332,14 @@ def _raisable(failure: bytes) -> Exception:
     error = decode_failure(failure)
     # No future takes a StopIteration: it would end the coroutine that awaits it.
     return StepFailed(**describe_failure(failure)) if isinstance(error, StopIteration) else error
+
+
+def grace_of(record: Record) -> Microseconds:
+    """How long a run that is cancelled has to clean up, as it was recorded."""
+    try:
+        return to_microseconds(json.loads(record.input or b"{}")["grace_seconds"], "grace_seconds")
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptedHistory(f"record {record.position} says nothing of the time to clean up: {error!r}") from error
 
 
 def _place_of(step: Step[..., object]) -> str:

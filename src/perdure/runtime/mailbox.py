@@ -19,6 +19,8 @@ class Mailbox:
     def __init__(self) -> None:
         self._queues: dict[str, deque[tuple[int, str, bytes]]] = {}
         self._receivers: list[Receiver] = []
+        self.receives = 0
+        """How often somebody asked for a signal."""
 
     def deliver(self, number: int, topic: str, payload: bytes) -> None:
         """`number` is the position of the signal's record: the order of arrival."""
@@ -31,6 +33,7 @@ class Mailbox:
 
     def take(self, topics: tuple[str, ...]) -> tuple[str, bytes] | None:
         """The earliest signal of these topics that nobody has received."""
+        self.receives += 1
         fullest = [self._queues[topic] for topic in topics if self._queues.get(topic)]
         if not fullest:
             return None

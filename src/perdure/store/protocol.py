@@ -92,19 +92,47 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The last record of the run. Its inbox and attempts go with it."""
+    """The last record of the run. Its inbox, requests and attempts go with it.
+
+    Where a cancel waits for the run it is recorded first and the run ends cancelled; the error stays with it. `stands`: not so.
+    """
 
     state: RunState
     record: NewRecord
+    stands: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """Give the run up until it is resumed. Holds only if that is still wanted and this change records nothing."""
+
+    waiting_for: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """The last record of this generation. The next one has `input`, begins with a `started` record and `carried`, and is due at once.
+
+    Signals in the inbox and requests wait for it as they are.
+    """
+
+    record: NewRecord
+    input: bytes
+    carried: Sequence[NewRecord] = ()
+
+
+Ending = Park | Release | Quarantine | Finish | PutAside | Continue
+"""What ends a run's stay with its owner."""
 
 
 @dataclass(slots=True)
 class Change:
     """All that one owned run has to write in one checkpoint.
 
-    Order of the records written: `records` as given; then, if `reads_inbox`, undelivered signals and those of `due` whose deadline is
-    not after this checkpoint's time, merged by arrival and deadline (at a tie the signal first); then `ending`'s. A timer is never recorded
-    before the inbox has been read up to its deadline: where the page of signals is full, timers later than its last signal wait.
+    Order of the records written: `records` as given; then, if `reads_inbox`, undelivered signals, a cancel, and those of `due` whose
+    deadline is not after this checkpoint's time, merged by arrival and deadline (at a tie the timer last); then that of `ending`. A timer
+    is never recorded before the inbox has been read up to its deadline: where the page of signals is full, timers later than its last
+    signal wait. Of a run that is to be paused nothing of this is read; it is paused where `ending` gives it up.
     """
 
     run_id: str
@@ -120,7 +148,7 @@ class Change:
     issued: int | None = None
     note: bytes | None = None  # None: unchanged
     clears_strikes: bool = False
-    ending: Park | Release | Quarantine | Finish | None = None
+    ending: Ending | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +183,8 @@ class Written:
     run_id: str
     records: Sequence[Record]
     has_more: bool = False  # undelivered signals are left, or due timers were held back for them
-    is_parked: bool = False
+    is_parked: bool = False  # or put aside
+    is_pausing: bool = False  # the inbox was not read, for the run is to be paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +300,10 @@ class Store(Protocol):
         """The earliest moment at which a run of these workflows that nobody owns is due."""
 
     async def undelivered(self, limit: int) -> Sequence[str]:
-        """Ids of runs that have signals in their inbox."""
+        """Ids of runs that have signals in their inbox or of which something is wanted."""
 
     async def wake_missed(self) -> int:
-        """Make due every waiting, unowned run that has undelivered signals; how many there were."""
+        """Make due every waiting, unowned run that has undelivered signals or is to be cancelled; how many there were."""
 
     async def has_claimable(self, workflows: Sequence[str]) -> bool:
         """Whether a run of these workflows is due now or belongs to a dead or unknown owner."""
@@ -316,5 +345,35 @@ class Store(Protocol):
     ) -> Sequence[Summary]:
         """Newest first by (created_at, id), those before the given place."""
 
-    async def resume(self, run_id: str) -> RunRow | None:
-        """A quarantined run becomes waiting and due. Returns the row as it was before; None when there is no such run."""
+    # ── what people want of a run ────────────────────────────────────────────────────────────────────────────────────
+
+    async def cancel(self, run_id: str, grace: Microseconds) -> None:
+        """Let its code be told once and have `grace` to clean up; with the request whatever sleeps is woken, and a pause is over.
+
+        One that has not begun, or is quarantined, ends cancelled without running code. A repeat, also after the end, changes nothing.
+        Raises RunNotFound, RunEnded.
+        """
+
+    async def pause(self, run_id: str) -> None:
+        """Nothing of it begins until it is resumed; steps under way may end. A repeat changes nothing.
+
+        Raises RunNotFound, RunEnded, NotRetryable where it is quarantined or being cancelled.
+        """
+
+    async def resume(self, run_id: str) -> None:
+        """A paused or quarantined run becomes waiting and due, a wish to pause is withdrawn; any other that has not ended stays as it is.
+
+        Raises RunNotFound, RunEnded.
+        """
+
+    async def retry(self, run_id: str) -> None:
+        """A failed run gets another generation, which shares what came before its failure, and is due. A repeat changes nothing.
+
+        Raises RunNotFound, NotRetryable, CorruptedHistory.
+        """
+
+    async def delete(self, run_id: str) -> None:
+        """All rows of a run that has ended, or none. Its id is free then. Raises RunNotFound, RunNotEnded."""
+
+    async def purge(self, keep: Mapping[RunState, Microseconds], runs_most: int, records_most: int) -> int:
+        """Delete runs that ended longer ago than they are to be kept, the oldest first, a bounded number; how many there were."""

@@ -15,8 +15,8 @@ def reachable(start: RunState) -> set[RunState]:
     return found
 
 
-def test_g13_nothing_leads_out_of_a_final_state() -> None:
-    assert not [source for source, _ in TRANSITIONS if source.is_final]
+def test_g13_nothing_leads_out_of_a_final_state_but_the_retry_of_a_failed_run() -> None:
+    assert [(source, happening) for source, happening in TRANSITIONS if source.is_final] == [(RunState.FAILED, "retry")]
     assert {state for state in RunState if state.is_final} == FINAL == {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}
 
 
@@ -30,8 +30,15 @@ def test_every_state_that_a_run_can_come_into_comes_from_pending() -> None:
     assert reachable(RunState.PENDING) >= targets
 
 
-def test_only_a_running_run_ends() -> None:
-    assert {source for (source, _), target in TRANSITIONS.items() if target.is_final} == {RunState.RUNNING}
+def test_only_a_running_run_ends_by_itself() -> None:
+    assert {source for (source, _), target in TRANSITIONS.items() if target in {RunState.COMPLETED, RunState.FAILED}} == {RunState.RUNNING}
+
+
+@pytest.mark.parametrize("state", [state for state in RunState if not state.is_final])
+def test_whatever_has_not_ended_can_be_cancelled(state: RunState) -> None:
+    following = after(state, "cancel")
+    assert following is not None
+    assert following is RunState.CANCELLED or after(after(following, "claim") or following, "cancel") is RunState.CANCELLED
 
 
 @pytest.mark.parametrize("state", RunState)

@@ -1,16 +1,20 @@
 """Writes what runs have to record: rows of many runs are gathered, then written by a few statements."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 import apsw
 
 from perdure.clock import Instant
 from perdure.errors import PerdureError
 from perdure.model.records import NewRecord, Record, RecordKind
-from perdure.store.protocol import Change, DueTimer, Finish, Park, Quarantine, Release, Written
+from perdure.model.states import RunState
+from perdure.store.protocol import Change, Continue, DueTimer, Ending, Finish, Park, PutAside, Quarantine, Release, Written
+from perdure.store.sqlite.generations import Generation, generation_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import Row, change_each, fetch
+from perdure.store.sqlite.wishes import CANCEL, NOTHING, PAUSE, Wish, Wishes, cancel_record
 
 SQL = named_queries("checkpoints")
 
@@ -36,6 +40,12 @@ class Rows:
     quarantine: list[Row] = field(default_factory=list)
     finish: list[Row] = field(default_factory=list)
     ended: list[Row] = field(default_factory=list)
+    put_aside: list[Row] = field(default_factory=list)
+    met: list[Row] = field(default_factory=list)
+    succeed: list[Row] = field(default_factory=list)
+    open_generation: list[Row] = field(default_factory=list)
+    forget_attempts: list[Row] = field(default_factory=list)
+    forget_tries: list[Row] = field(default_factory=list)
 
     def write(self, db: apsw.Connection) -> None:
         """Raises NotOwned where a run is not the writer's."""
@@ -45,11 +55,21 @@ class Rows:
         many(db, "settle", self.settle)
         many(db, "clear_strikes", self.clear_strikes)
         many(db, "take_signals", self.take_signals)
-        for name, rows in (("note", self.note), ("give_up", self.give_up), ("quarantine", self.quarantine), ("finish", self.finish)):
+        for name, rows in (
+            ("note", self.note),
+            ("give_up", self.give_up),
+            ("put_aside", self.put_aside),
+            ("quarantine", self.quarantine),
+            ("succeed", self.succeed),
+            ("finish", self.finish),
+        ):
             if many(db, name, rows) != len(rows):
                 raise NotOwned(f"{name}: a run belongs to another worker")
-        many(db, "forget_attempts", self.ended)
+        many(db, "open_generation", self.open_generation)
+        many(db, "forget_attempts", self.forget_attempts)
+        many(db, "forget_tries", self.forget_tries)
         many(db, "empty_inbox", self.ended)
+        many(db, "meet", self.met)
 
 
 def many(db: apsw.Connection, name: str, rows: Sequence[Row]) -> int:
@@ -96,27 +116,52 @@ class Gathering:
         self._incarnation = incarnation
         self._now = now
         self._inbox_page = inbox_page
+        self._wishes = Wishes(db, namespace)
 
     def add(self, change: Change) -> Written:
+        wishes = NOTHING
+        if change.reads_inbox or change.ending is not None:
+            wishes = self._wishes.of(change.run_id)
+        is_pausing = PAUSE in wishes
         new = change.records
         has_more = False
-        if change.reads_inbox:
-            arrivals, has_more = self._arrivals(change)
+        if change.reads_inbox and not is_pausing:
+            arrivals, has_more = self._arrivals(change, wishes.get(CANCEL))
             new = new + arrivals
-        if isinstance(change.ending, Finish):
-            new = [*new, change.ending.record]
+        ending = change.ending and self._decided(change.ending, wishes)
+        if isinstance(ending, Finish | Continue):
+            new = [*new, *self._last_records(ending, new, wishes)]
         at = max(self._now, change.at)
         records = self._record(change, new, at)
         if change.failures or change.intents or change.settled:
             self._attempts(change, at)
         if change.clears_strikes:
             self.rows.clear_strikes.append((self._namespace, change.run_id))
-        if isinstance(change.ending, Park):
-            is_parked = not records and not has_more and not self._has_signals(change.run_id)
-            self._park_or_note(change, change.ending, is_parked)
-            return Written(change.run_id, records, has_more or (not is_parked and not records), is_parked)
-        self._end_or_note(change, at)
-        return Written(change.run_id, records, has_more)
+        if not isinstance(change.ending, Park | PutAside):
+            self._end_or_note(change, ending, at, wishes)
+            return Written(change.run_id, records, has_more, is_pausing=is_pausing)
+        is_quiet = is_pausing if isinstance(ending, PutAside) else not has_more and not self._has_signals(change.run_id)
+        is_over = is_quiet and not records
+        self._end_or_note(change, ending if is_over else None, at, wishes)
+        return Written(change.run_id, records, has_more or (not is_over and not records), is_over, is_pausing)
+
+    def _decided(self, ending: Ending, wishes: Mapping[str, Wish]) -> Ending:
+        """A cancel that came before the end decides how it ends; a run that is to be paused is put aside where it is given up."""
+        match ending:
+            case Finish(state=state, record=record, stands=False) if CANCEL in wishes and state is not RunState.CANCELLED:
+                return Finish(RunState.CANCELLED, NewRecord(RecordKind.CANCELLED, record.name, error=record.error))
+            case Quarantine(error=error) if CANCEL in wishes:
+                return Finish(RunState.CANCELLED, NewRecord(RecordKind.CANCELLED, error=error))
+            case Park(waiting_for=waiting_for) if PAUSE in wishes:
+                return PutAside(waiting_for)
+            case Release() if PAUSE in wishes:
+                return PutAside(b"[]")
+        return ending
+
+    def _last_records(self, ending: Finish | Continue, new: Sequence[NewRecord], wishes: Mapping[str, Wish]) -> list[NewRecord]:
+        if isinstance(ending, Finish) and CANCEL in wishes and not any(one.kind is RecordKind.CANCEL for one in new):
+            return [cancel_record(wishes[CANCEL][1]), ending.record]
+        return [ending.record]
 
     def _record(self, change: Change, new: Sequence[NewRecord], at: Instant) -> list[Record]:
         namespace, run_id, generation, position = self._namespace, change.run_id, change.generation, change.position
@@ -138,34 +183,50 @@ class Gathering:
 
     # ── the run's row ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _park_or_note(self, change: Change, park: Park, is_parked: bool) -> None:
-        kept = (change.issued, change.note)
-        if is_parked:
-            self.rows.give_up.append((*self._mine(change), park.wake_at, park.waiting_for, False, *kept))
-        elif kept != (None, None):
-            self.rows.note.append((*self._mine(change), *kept))
-
-    def _end_or_note(self, change: Change, at: Instant) -> None:
+    def _end_or_note(self, change: Change, ending: Ending | None, at: Instant, wishes: Mapping[str, Wish]) -> None:
         mine, kept = self._mine(change), (change.issued, change.note)
-        match change.ending:
+        met: Iterable[str] = ()
+        match ending:
             case Finish(state=state):
                 self.rows.finish.append((*mine, state, at, *kept))
                 self.rows.ended.append(mine[:2])
+                (self.rows.forget_tries if state is RunState.FAILED else self.rows.forget_attempts).append(mine[:2])
+                met = wishes
             case Quarantine(error=error):
                 self.rows.quarantine.append((*mine, error, *kept))
+                met = wishes
+            case Park(wake_at=wake_at, waiting_for=waiting_for):
+                self.rows.give_up.append((*mine, wake_at, waiting_for, False, *kept))
+            case PutAside(waiting_for=waiting_for):
+                self.rows.put_aside.append((*mine, waiting_for, *kept))
+                met = (PAUSE,)
             case Release(wake_at=wake_at, needs_python=needs_python):
                 self.rows.give_up.append((*mine, self._now if wake_at is None else wake_at, None, needs_python, *kept))
-            case _:
+            case Continue():
+                self._continue(change, ending, at)
+            case None:
                 if kept != (None, None):
                     self.rows.note.append((*mine, *kept))
+            case _:
+                assert_never(ending)
+        self.rows.met.extend((*mine[:2], kind) for kind in met)
+
+    def _continue(self, change: Change, ending: Continue, at: Instant) -> None:
+        run, number = (self._namespace, change.run_id), change.generation + 1
+        opened = Generation(number, "continue", None, 0, number, ending.input)
+        self.rows.open_generation.append(generation_row(*run, opened, at))
+        new = [NewRecord(RecordKind.STARTED, ending.record.name), *ending.carried]
+        self._record(replace(change, generation=number, position=0), new, at)
+        self.rows.succeed.append((*self._mine(change), number, self._now, change.note))
+        self.rows.forget_attempts.append(run)
 
     def _mine(self, change: Change) -> tuple[str, str, str]:
         return (self._namespace, change.run_id, self._incarnation)
 
     # ── the inbox ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _arrivals(self, change: Change) -> tuple[list[NewRecord], bool]:
-        """Signals and due timers in order of arrival and deadline, and whether some were left for the next checkpoint."""
+    def _arrivals(self, change: Change, cancel: Wish | None) -> tuple[list[NewRecord], bool]:
+        """Signals, a cancel and due timers in order of arrival and deadline, and whether some were left for the next checkpoint."""
         values = (self._namespace, change.run_id, self._inbox_page + 1)
         found = fetch(self._db, SQL["signals"], values)
         page = found[: self._inbox_page]
@@ -174,14 +235,20 @@ class Gathering:
         firing = [timer for timer in due if not is_full or timer.deadline <= page[-1][1]]
         if page:
             self.rows.take_signals.append((self._namespace, change.run_id, page[-1][0]))
-        return merge(page, firing), is_full or len(firing) < len(due)
+        if cancel is not None and is_full and cancel[0] > page[-1][1]:
+            cancel = None  # it comes after signals that are still in the inbox
+        elif cancel is not None:
+            self.rows.met.append((self._namespace, change.run_id, CANCEL))
+        return merge(page, firing, cancel), is_full or len(firing) < len(due)
 
     def _has_signals(self, run_id: str) -> bool:
         return bool(fetch(self._db, SQL["has_signals"], (self._namespace, run_id)))
 
 
-def merge(signals: Sequence[Row], timers: Sequence[DueTimer]) -> list[NewRecord]:
-    """By arrival and deadline; at a tie the signal comes first. Signals keep their own order whatever the clock did."""
+def merge(signals: Sequence[Row], timers: Sequence[DueTimer], cancel: Wish | None = None) -> list[NewRecord]:
+    """By arrival and deadline; at a tie signals come first, timers last. Signals keep their own order whatever the clock did."""
     arrivals = [(at, 0, number, NewRecord(RecordKind.SIGNAL, topic, output=payload)) for number, at, topic, payload in signals]
-    firings = [(timer.deadline, 1, timer.number, NewRecord(RecordKind.TIMER, command=timer.number)) for timer in timers]
+    if cancel is not None:
+        arrivals.append((cancel[0], 1, 0, cancel_record(cancel[1])))
+    firings = [(timer.deadline, 2, timer.number, NewRecord(RecordKind.TIMER, command=timer.number)) for timer in timers]
     return [record for *_, record in sorted(arrivals + firings, key=lambda entry: entry[:3])]

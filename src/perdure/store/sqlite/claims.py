@@ -9,7 +9,6 @@ import apsw
 from perdure.clock import Instant
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import RunRow
-from perdure.model.states import RunState
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
 from perdure.store.sqlite.changes import history_row
 from perdure.store.sqlite.queries import named_queries
@@ -22,7 +21,7 @@ INSERT_RECORD = named_queries("checkpoints")["insert_record"]
 
 LOADED_AT_ONCE = 4  # so many histories are read in the transaction of the claim
 SHORT_RECORDS = 100
-STATE_BEFORE, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
+IS_FIRST, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
 
 
 def claim(
@@ -65,7 +64,7 @@ def take(
     db: apsw.Connection, namespace: str, now: Instant, incarnation: str, python: str, found: Sequence[Row], strikes: Mapping[str, int]
 ) -> Sequence[Claimed]:
     change_each(db, SQL["claim"], [(namespace, row[0], row[OWNER_BEFORE], incarnation, python) for row in found])
-    claimed = [claimed_run(run_row(row), row[STATE_BEFORE], now, strikes) for row in found]
+    claimed = [claimed_run(run_row(row), bool(row[IS_FIRST]), now, strikes) for row in found]
     records = [history_row(namespace, one.row.id, one.row.generation, one.started) for one in claimed if one.started is not None]
     change_each(db, INSERT_RECORD, records)
     woken = [one for one in claimed if one.started is None]
@@ -74,9 +73,8 @@ def take(
     return [one if one.started else replace(one, loaded=load_short(db, namespace, one.row.id, SHORT_RECORDS)) for one in claimed]
 
 
-def claimed_run(run: RunRow, state_before: str, now: Instant, strikes: Mapping[str, int]) -> Claimed:
+def claimed_run(run: RunRow, is_first: bool, now: Instant, strikes: Mapping[str, int]) -> Claimed:
     """The time of a run begins when it is claimed first, not when it was asked for."""
-    is_first = state_before == RunState.PENDING
     started = Record(1, max(now, run.created_at), RecordKind.STARTED, run.workflow) if is_first else None
     return Claimed(run, started, strikes.get(run.id, 0))
 

@@ -1,4 +1,4 @@
-"""Starts, reads, lists and resumes runs."""
+"""Starts, reads and lists runs."""
 
 import json
 from collections.abc import Sequence
@@ -13,12 +13,14 @@ from perdure.model.runs import AttemptRow, NewRun, RunRow
 from perdure.model.states import RunState
 from perdure.store.protocol import BadItem, Loaded, Started, Summary
 from perdure.store.sqlite.failures import REFUSES_DATA
+from perdure.store.sqlite.generations import ALL_POSITIONS, FIRST, Part, generation, lineage
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.rows import attempt_row, input_checksum, record_row, run_row, summary_row
 from perdure.store.sqlite.statements import change, fetch
 
 SQL = named_queries("runs")
 LATEST = (2**62, "")
+WHOLE = Part(FIRST, 0, ALL_POSITIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,6 @@ def ended(db: apsw.Connection, namespace: str, run_ids: Sequence[str]) -> Sequen
     return [run_id for run_id in run_ids if run_id not in unfinished]
 
 
-def resume(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> RunRow | None:
-    row = read_run(db, namespace, run_id)
-    if row is not None:
-        change(db, SQL["resume"], (namespace, run_id, clock.now()))
-        change(db, SQL["acquit"], (namespace, run_id))
-    return row
-
-
 def listed(
     db: apsw.Connection,
     namespace: str,
@@ -92,9 +86,18 @@ def listed(
     limit: int,
     before: tuple[Instant, str] | None,
 ) -> Sequence[Summary]:
+    """Each combination of filters reads its own index from the newest on, so that a page costs as much among a million runs."""
     created_at, run_id = before or LATEST
-    values = {"namespace": namespace, "workflow": workflow, "state": state, "limit": limit, "created_at": created_at, "id": run_id}
-    return [summary_row(row) for row in fetch(db, SQL["listed"], values)]
+    values = {"namespace": namespace, "limit": limit, "created_at": created_at, "id": run_id}
+    if workflow is None:
+        statement = SQL["listed"] if state is None else SQL["listed_of_state"]
+        return [summary_row(row) for row in fetch(db, statement, values if state is None else {**values, "state": state})]
+    found = [
+        summary_row(row)
+        for one in (RunState if state is None else (state,))
+        for row in fetch(db, SQL["listed_of_workflow"], {**values, "workflow": workflow, "state": one})
+    ]
+    return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:limit]
 
 
 # ── histories ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -124,6 +127,9 @@ def load_one(db: apsw.Connection, namespace: str, row: RunRow, is_intact: bool) 
     if not is_intact:
         return Loaded(row, (), attempts, "the input of the run is damaged: its checksum does not match")
     try:
+        if row.generation != FIRST:
+            opened = generation(db, namespace, row.id, row.generation)
+            row = row._replace(input=row.input if opened.input is None else opened.input, key_generation=opened.key_generation)
         return Loaded(row, read_generation(db, namespace, row.id, row.generation), attempts)
     except CorruptedHistory as damage:
         return Loaded(row, (), attempts, str(damage))
@@ -132,8 +138,8 @@ def load_one(db: apsw.Connection, namespace: str, row: RunRow, is_intact: bool) 
 def history(db: apsw.Connection, namespace: str, run_id: str) -> Sequence[Record]:
     """Raises CorruptedHistory."""
     places = [Place(*row) for row in fetch(db, SQL["places"], (namespace, run_id))]
-    generations = sorted({place.generation for place in places})
-    return [record for generation in generations for record in read_generation(db, namespace, run_id, generation)]
+    numbers = sorted({place.generation for place in places})
+    return [record for number in numbers for record in read_part(db, namespace, run_id, lineage(db, namespace, run_id, number)[-1])]
 
 
 def last_record(db: apsw.Connection, namespace: str, run_id: str) -> Record | None:
@@ -142,14 +148,25 @@ def last_record(db: apsw.Connection, namespace: str, run_id: str) -> Record | No
     return None
 
 
-def read_generation(db: apsw.Connection, namespace: str, run_id: str, generation: int) -> Sequence[Record]:
-    """Raises CorruptedHistory, which says which record is damaged or missing."""
+def read_generation(db: apsw.Connection, namespace: str, run_id: str, number: int) -> Sequence[Record]:
+    """With what it shares with others. Raises CorruptedHistory, which says which record is damaged or missing."""
+    if number == FIRST:
+        return read_part(db, namespace, run_id, WHOLE)
+    parts = lineage(db, namespace, run_id, number)
+    records = [record for part in parts for record in read_part(db, namespace, run_id, part)]
+    gap = next((position for position, record in enumerate(records, 1) if record.position != position), None)
+    if gap is not None:
+        raise CorruptedHistory(f"run {run_id}: record {gap} is missing")
+    return records
+
+
+def read_part(db: apsw.Connection, namespace: str, run_id: str, part: Part) -> Sequence[Record]:
     try:
-        rows = fetch(db, SQL["records"], (namespace, run_id, generation))
+        rows = fetch(db, SQL["records"], (namespace, run_id, part.generation, part.after, part.upto))
     except (UnicodeDecodeError, apsw.CorruptError):
-        return read_one_by_one(db, namespace, run_id, generation)
+        return read_one_by_one(db, namespace, run_id, part)
     records = []
-    for position, row in enumerate(rows, 1):
+    for position, row in enumerate(rows, part.after + 1):
         if row[0] != position:
             raise CorruptedHistory(f"run {run_id}: record {position} is missing")
         try:
@@ -159,13 +176,14 @@ def read_generation(db: apsw.Connection, namespace: str, run_id: str, generation
     return records
 
 
-def read_one_by_one(db: apsw.Connection, namespace: str, run_id: str, generation: int) -> Sequence[Record]:
+def read_one_by_one(db: apsw.Connection, namespace: str, run_id: str, part: Part) -> Sequence[Record]:
     """Finds the record that cannot even be fetched."""
     try:
         places = [Place(*row) for row in fetch(db, SQL["places"], (namespace, run_id))]
     except apsw.CorruptError as error:
         raise CorruptedHistory(f"run {run_id}: its records cannot be read: {error}") from error
-    return [read_record(db, namespace, run_id, place) for place in places if place.generation == generation]
+    wanted = [place for place in places if place.generation == part.generation and part.after < place.position <= part.upto]
+    return [read_record(db, namespace, run_id, place) for place in wanted]
 
 
 def read_record(db: apsw.Connection, namespace: str, run_id: str, place: Place) -> Record:

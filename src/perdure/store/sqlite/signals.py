@@ -14,6 +14,7 @@ from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import change, change_each, fetch
 
 SQL = named_queries("signals")
+WANTED = named_queries("requests")["addressed"]
 ALL = -1  # SQLite's word for no limit
 
 
@@ -47,6 +48,12 @@ def key_of(signal: NewSignal) -> str:
     return f"id:{signal.id}" if signal.key is None else f"key:{signal.key}"
 
 
+def last_arrival(db: apsw.Connection, namespace: str, run_id: str) -> Instant:
+    """When the last undelivered signal of a run arrived; 0 where there is none."""
+    last = fetch(db, SQL["bounds"], (namespace, run_id))[0][1]
+    return 0 if last is None else int(fetch(db, SQL["arrived_at"], (namespace, run_id, last))[0][0])
+
+
 def put(db: apsw.Connection, namespace: str, signal: NewSignal, limit: int, now: Instant) -> None:
     run = (namespace, signal.run_id)
     first, last = fetch(db, SQL["bounds"], run)[0]
@@ -61,7 +68,9 @@ def put(db: apsw.Connection, namespace: str, signal: NewSignal, limit: int, now:
 
 
 def addressed(db: apsw.Connection, namespace: str, limit: int = ALL) -> Sequence[str]:
-    return [run_id for (run_id,) in fetch(db, SQL["addressed"], (namespace, limit))]
+    """Runs with signals in their inbox, and runs of which something is wanted, each at most `limit`, in the order of ids."""
+    found = {run_id for statement in (SQL["addressed"], WANTED) for (run_id,) in fetch(db, statement, (namespace, limit))}
+    return sorted(found)
 
 
 def wake_missed(db: apsw.Connection, namespace: str, clock: Clock) -> int:

@@ -11,7 +11,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
 from perdure.store.protocol import Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
-from perdure.store.sqlite import checkpoints, claims, runs, schema, signals, workers
+from perdure.store.sqlite import checkpoints, claims, removal, requests, retries, runs, schema, signals, workers
 from perdure.store.sqlite.database import Database
 from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.threads import ThreadRunner
@@ -188,5 +188,27 @@ class SqliteStore:
         function = partial(runs.listed, namespace=self._namespace, workflow=workflow, state=state, limit=limit, before=before)
         return await self.runner.read(function)
 
-    async def resume(self, run_id: str) -> RunRow | None:
-        return await self.runner.write(partial(runs.resume, namespace=self._namespace, clock=self._clock, run_id=run_id))
+    # ── what people want of a run ────────────────────────────────────────────────────────────────────────────────────
+
+    async def cancel(self, run_id: str, grace: Microseconds) -> None:
+        await self.runner.write(partial(requests.cancel, namespace=self._namespace, clock=self._clock, run_id=run_id, grace=grace))
+
+    async def pause(self, run_id: str) -> None:
+        await self.runner.write(partial(requests.pause, namespace=self._namespace, clock=self._clock, run_id=run_id))
+
+    async def resume(self, run_id: str) -> None:
+        await self.runner.write(partial(requests.resume, namespace=self._namespace, clock=self._clock, run_id=run_id))
+
+    async def retry(self, run_id: str) -> None:
+        await self.runner.write(partial(retries.retry, namespace=self._namespace, clock=self._clock, run_id=run_id))
+
+    async def delete(self, run_id: str) -> None:
+        await self.runner.write(partial(removal.delete, namespace=self._namespace, run_id=run_id))
+
+    async def purge(self, keep: Mapping[RunState, Microseconds], runs_most: int, records_most: int) -> int:
+        if not await self.runner.read(partial(removal.has_expired, namespace=self._namespace, clock=self._clock, keep=keep)):
+            return 0  # without a write: every round asks
+        function = partial(
+            removal.purge, namespace=self._namespace, clock=self._clock, keep=keep, runs_most=runs_most, records_most=records_most
+        )
+        return await self.runner.write(function)

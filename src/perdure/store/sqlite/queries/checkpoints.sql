@@ -50,6 +50,10 @@ delete from attempts where namespace = ?1 and run_id = ?2 and command = ?3;
 -- None of an ended run's attempts is left.
 delete from attempts where namespace = ?1 and run_id = ?2;
 
+-- name: forget_tries
+-- What is left of a failed run's attempts are intents: retried, it must know that these steps may have run.
+delete from attempts where namespace = ?1 and run_id = ?2 and intent is null;
+
 -- name: signals
 -- The oldest undelivered signals of a run, in order of arrival.
 select number, arrived_at, topic, payload from inbox where namespace = ?1 and run_id = ?2 order by number limit ?3;
@@ -65,3 +69,24 @@ delete from inbox where namespace = ?1 and run_id = ?2;
 -- name: has_signals
 -- One row if an undelivered signal waits for the run.
 select 1 from inbox where namespace = ?1 and run_id = ?2 limit 1;
+
+-- name: put_aside
+-- One row if the run is mine: it belongs to nobody and is claimed by nobody until it is resumed.
+update runs set state = 'paused', owner = null, wake_at = null, waiting_for = ?4,
+    issued = coalesce(?5, issued), note = coalesce(?6, note)
+where namespace = ?1 and id = ?2 and owner = ?3;
+
+-- name: succeed
+-- One row if the run is mine: its next generation is due at once, for anybody.
+update runs set state = 'waiting', owner = null, wake_at = ?5, waiting_for = null, generation = ?4, issued = 0, note = coalesce(?6, note)
+where namespace = ?1 and id = ?2 and owner = ?3;
+
+-- name: open_generation
+-- Opens a generation; one that exists is an error.
+insert into generations
+    (namespace, run_id, generation, reason, base_generation, base_position, key_generation, input, checksum, opened_at)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
+
+-- name: meet
+-- What was wanted of the run is done, or can be done no more.
+delete from requests where namespace = ?1 and run_id = ?2 and kind = ?3;

@@ -19,21 +19,26 @@ select id from runs where namespace = ?1 and id in (select value from json_each(
 select id, workflow, state, created_at, ended_at, note
 from runs
 where namespace = :namespace and (created_at, id) < (:created_at, :id)
-    and (:workflow is null or workflow = :workflow) and (:state is null or state = :state)
 order by created_at desc, id desc limit :limit;
 
--- name: resume
--- One row if the run is quarantined: it becomes due.
-update runs set state = 'waiting', wake_at = ?3, error = null where namespace = ?1 and id = ?2 and state = 'quarantined';
+-- name: listed_of_state
+-- Newest first, those of one state before the given place, without payloads.
+select id, workflow, state, created_at, ended_at, note
+from runs
+where namespace = :namespace and state = :state and (created_at, id) < (:created_at, :id)
+order by created_at desc, id desc limit :limit;
 
--- name: acquit
--- Somebody has looked at it: it runs like any other again.
-delete from suspects where namespace = ?1 and run_id = ?2;
+-- name: listed_of_workflow
+-- Newest first, those of one workflow and state before the given place, without payloads.
+select id, workflow, state, created_at, ended_at, note
+from runs
+where namespace = :namespace and workflow = :workflow and state = :state and (created_at, id) < (:created_at, :id)
+order by created_at desc, id desc limit :limit;
 
 -- name: records
--- The records of one generation in order.
+-- Records of one generation in order, those after one position up to another.
 select position, at, kind, name, command, digest, input, output, error, attempt, checksum
-from history where namespace = ?1 and run_id = ?2 and generation = ?3 order by position;
+from history where namespace = ?1 and run_id = ?2 and generation = ?3 and position > ?4 and position <= ?5 order by position;
 
 -- name: record
 -- One record.

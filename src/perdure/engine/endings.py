@@ -1,0 +1,33 @@
+"""How a run ends: from what its code did to its last record."""
+
+from asyncio import CancelledError
+from collections.abc import Callable
+
+from perdure.engine.live import LiveRun
+from perdure.model.records import NewRecord, RecordKind
+from perdure.model.states import RunState
+from perdure.runtime.commands import Raised, Returned
+from perdure.store.protocol import Finish
+
+
+def ending_of(run: LiveRun, encode: Callable[[BaseException], bytes]) -> Finish:
+    """Of a run whose code has ended, or whose time to clean up after a cancel is over."""
+    execution, name = run.execution, run.row.workflow
+    if execution.is_cancelled:
+        error = _error_of_clean_up(execution.outcome)
+        return Finish(RunState.CANCELLED, NewRecord(RecordKind.CANCELLED, name, error=None if error is None else encode(error)))
+    match execution.outcome:
+        case Returned(payload=payload):
+            return Finish(RunState.COMPLETED, NewRecord(RecordKind.COMPLETED, name, output=payload))
+        case Raised(error=error):
+            point = execution.retry_point
+            told = None if point is None else point.encoded()
+            return Finish(RunState.FAILED, NewRecord(RecordKind.FAILED, name, input=told, error=encode(error)))
+        case None:
+            raise AssertionError(f"run {run.id} has not ended")
+
+
+def _error_of_clean_up(outcome: Returned | Raised | None) -> BaseException | None:
+    if outcome is None:
+        return TimeoutError("its code had not ended when its time to clean up was over; it was cut off there")
+    return outcome.error if isinstance(outcome, Raised) and not isinstance(outcome.error, CancelledError) else None

@@ -1,0 +1,46 @@
+-- name: any
+-- One row if anybody wants anything of any run.
+select 1 from requests where namespace = ?1 limit 1;
+
+-- name: of_run
+-- What is wanted of one run and was not met yet.
+select kind, arrived_at, grace from requests where namespace = ?1 and run_id = ?2;
+
+-- name: last
+-- The last record of one generation.
+select max(position), max(at) from history where namespace = ?1 and run_id = ?2 and generation = ?3;
+
+-- name: insert
+-- One request of a kind waits for a run at most: the first.
+insert into requests (namespace, run_id, kind, arrived_at, grace) values (?1, ?2, ?3, ?4, ?5) on conflict do nothing;
+
+-- name: delete
+-- It was met, or is wanted no more.
+delete from requests where namespace = ?1 and run_id = ?2 and kind = ?3;
+
+-- name: delete_all
+-- Nothing is wanted any more of a run that has ended.
+delete from requests where namespace = ?1 and run_id = ?2;
+
+-- name: addressed
+-- Ids of runs of which something is wanted.
+select distinct run_id from requests where namespace = ?1 order by run_id limit ?2;
+
+-- name: end_unclaimed
+-- One row if nobody owns the run and its code is not to be run: it is cancelled.
+update runs set state = 'cancelled', ended_at = ?3, wake_at = null, waiting_for = null
+where namespace = ?1 and id = ?2 and owner is null and ended_at is null;
+
+-- name: wake
+-- A waiting or paused run becomes due; one that is due already keeps its place.
+update runs set state = 'waiting', wake_at = min(coalesce(wake_at, ?3), ?3)
+where namespace = ?1 and id = ?2 and state in ('waiting', 'paused');
+
+-- name: pause
+-- One row if nobody owns the run: it is claimed by nobody until it is resumed.
+update runs set state = 'paused', wake_at = null where namespace = ?1 and id = ?2 and state in ('pending', 'waiting');
+
+-- name: resume
+-- One row if the run was paused or quarantined: it becomes due.
+update runs set state = 'waiting', wake_at = ?3, error = null
+where namespace = ?1 and id = ?2 and state in ('paused', 'quarantined');

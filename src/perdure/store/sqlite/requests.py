@@ -1,0 +1,82 @@
+"""What people want of a run: it is done at once where nobody owns the run, else it waits for the owner as a row."""
+
+import apsw
+
+from perdure.clock import Clock, Instant, Microseconds
+from perdure.errors import NotRetryable, RunEnded, RunNotFound
+from perdure.model.records import NewRecord, Record, RecordKind
+from perdure.model.runs import RunRow
+from perdure.model.states import RunState
+from perdure.store.sqlite.changes import history_row
+from perdure.store.sqlite.generations import generation
+from perdure.store.sqlite.queries import named_queries
+from perdure.store.sqlite.runs import read_run
+from perdure.store.sqlite.signals import last_arrival
+from perdure.store.sqlite.statements import change, fetch
+from perdure.store.sqlite.wishes import CANCEL, PAUSE, cancel_record, wishes_of
+
+SQL = named_queries("requests")
+RECORDS = named_queries("checkpoints")
+
+
+def cancel(db: apsw.Connection, namespace: str, clock: Clock, run_id: str, grace: Microseconds) -> None:
+    row = existing(db, namespace, run_id)
+    now = clock.now()
+    if row.state is RunState.CANCELLED:
+        return
+    if row.state.is_final:
+        raise RunEnded(f"run {run_id} has ended ({row.state}) and cannot be cancelled any more; nothing was changed")
+    if row.state is RunState.QUARANTINED or row.python is None:
+        end_unclaimed(db, namespace, row, now, grace)
+        return
+    arrived_at = max(now, last_arrival(db, namespace, run_id) + 1)
+    change(db, SQL["insert"], (namespace, run_id, CANCEL, arrived_at, grace))
+    change(db, SQL["delete"], (namespace, run_id, PAUSE))
+    change(db, SQL["wake"], (namespace, run_id, now))
+
+
+def end_unclaimed(db: apsw.Connection, namespace: str, row: RunRow, now: Instant, grace: Microseconds) -> None:
+    """Nobody owns it, and its code is not to be run: it ends here, with the two records that it would have ended with there."""
+    run = (namespace, row.id)
+    position, at = fetch(db, SQL["last"], (*run, row.generation))[0]
+    if position is None:
+        position, at = generation(db, namespace, row.id, row.generation).base_position, row.created_at
+    at = max(now, at)
+    for number, new in enumerate((cancel_record(grace), NewRecord(RecordKind.CANCELLED, row.workflow, error=row.error)), position + 1):
+        record = Record(number, at, new.kind, new.name, input=new.input, error=new.error)
+        change(db, RECORDS["insert_record"], history_row(namespace, row.id, row.generation, record))
+    change(db, SQL["end_unclaimed"], (*run, at))
+    for statement in (RECORDS["forget_attempts"], RECORDS["empty_inbox"], RECORDS["clear_strikes"], SQL["delete_all"]):
+        change(db, statement, run)
+
+
+def pause(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> None:
+    row = existing(db, namespace, run_id)
+    match row.state:
+        case RunState.PAUSED:
+            return
+        case RunState.QUARANTINED:
+            raise NotRetryable(f"run {run_id} is quarantined and does not run until it is resumed; nothing was changed")
+        case RunState.PENDING | RunState.WAITING | RunState.RUNNING:
+            if CANCEL in wishes_of(db, namespace, run_id):
+                raise NotRetryable(f"run {run_id} is being cancelled and cannot be paused; nothing was changed")
+            if not change(db, SQL["pause"], (namespace, run_id)):
+                change(db, SQL["insert"], (namespace, run_id, PAUSE, clock.now(), None))
+        case _:
+            raise RunEnded(f"run {run_id} has ended ({row.state}) and cannot be paused; nothing was changed")
+
+
+def resume(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> None:
+    row = existing(db, namespace, run_id)
+    if row.state.is_final:
+        raise RunEnded(f"run {run_id} has ended ({row.state}) and cannot be resumed; nothing was changed")
+    change(db, SQL["resume"], (namespace, run_id, clock.now()))
+    change(db, SQL["delete"], (namespace, run_id, PAUSE))
+    change(db, RECORDS["clear_strikes"], (namespace, run_id))
+
+
+def existing(db: apsw.Connection, namespace: str, run_id: str) -> RunRow:
+    row = read_run(db, namespace, run_id)
+    if row is None:
+        raise RunNotFound(f"there is no run {run_id!r} in namespace {namespace!r}; nothing was changed")
+    return row
