@@ -75,7 +75,7 @@ class Activation:
         # Whoever wrote an intent, and be it this incarnation before a quarantine, had its step begun or about to begin.
         intents = {row.command: row for row in loaded.attempts if row.intent is not None}
         execution.went_live()
-        run.is_loading = False
+        run.is_loading, run.stands = False, True
         run.stored_note = loaded.row.note
         execution.take_fresh()
         execution.take_abandoned()
@@ -98,7 +98,7 @@ class Activation:
     def first(self, run: LiveRun, started: Record) -> None:
         """A run's first record: nothing to replay."""
         run.execution.went_live()
-        run.is_loading = False
+        run.is_loading, run.stands = False, True
         self.apply(run, [started])
 
     def apply(self, run: LiveRun, records: Sequence[Record]) -> None:
