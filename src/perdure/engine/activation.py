@@ -17,7 +17,7 @@ from perdure.errors import CorruptedHistory, NonDeterminism
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
 from perdure.runtime.commands import Raised
-from perdure.runtime.divergence import check_attempt, check_issued
+from perdure.runtime.replaying import check_stand
 from perdure.settings import Settings
 from perdure.store.protocol import Finish, Loaded, Park, Quarantine, Release
 
@@ -68,9 +68,8 @@ class Activation:
     def _stand(self, run: LiveRun, loaded: Loaded) -> None:
         """The run stands where its history has brought it: check what was issued, then begin what is still wanted."""
         execution = run.execution
-        check_issued(loaded.row.issued, execution.issued)
+        check_stand(execution, loaded.row.issued, loaded.attempts)
         for row in loaded.attempts:
-            check_attempt(row.command, row.name, execution.open.get(row.command))
             run.retrying[row.command] = Retrying(row.failures, row.began_at, row.next_at)
         # Whoever wrote an intent, and be it this incarnation before a quarantine, had its step begun or about to begin.
         intents = {row.command: row for row in loaded.attempts if row.intent is not None}
