@@ -10,6 +10,7 @@ import click
 from perdure.cli.commands.db import db
 from perdure.cli.commands.demo import demo
 from perdure.cli.commands.run import run
+from perdure.cli.commands.run_export import export
 from perdure.cli.commands.worker import worker
 from perdure.cli.complaints import complain, complain_of_usage
 from perdure.cli.exits import MEANINGS, Exit
@@ -61,6 +62,7 @@ def cli() -> None:
 
 cli.add_command(worker)
 cli.add_command(run)
+run.add_command(export)
 cli.add_command(db)
 cli.add_command(demo)
 
