@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from perdure.cli.commands.check import check
 from perdure.cli.commands.db import db
 from perdure.cli.commands.demo import demo
 from perdure.cli.commands.run import run
@@ -61,6 +62,7 @@ def cli() -> None:
 
 
 cli.add_command(worker)
+cli.add_command(check)
 cli.add_command(run)
 run.add_command(export)
 cli.add_command(db)
