@@ -22,6 +22,7 @@ PerdureError
 ├── NonDeterminism       the code does not match the history
 ├── PoisonedRun          processes died under this run's code
 ├── CorruptedHistory     a stored record is damaged
+├── NotAnExport          the file is not a history that perdure exported
 └── StoreError           the store cannot be used
     ├── StoreNotFound    ├── NotAStore         ├── StoreIsReadOnly
     ├── SchemaTooNew     ├── SchemaTooOld      ├── UnsafeFileSystem
@@ -179,6 +180,12 @@ class CorruptedHistory(PerdureError):
     """A stored record does not match its checksum. The run is quarantined; others go on."""
 
     code = "corrupted_history"
+
+
+class NotAnExport(PerdureError):
+    """The file is not a history that perdure exported, or is of a newer format."""
+
+    code = "not_an_export"
 
 
 class PoisonedRun(PerdureError):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from perdure import Retry, receive, step, workflow
+from perdure import Retry, receive, set_status, step, workflow
 from perdure.authoring.workflow import Workflow
 from tests.acceptance.harness import Stage
 
@@ -96,6 +96,23 @@ async def test_a_quarantined_run_goes_on_after_the_code_is_fixed(stage: Stage) -
 
     assert await fixed.run(run.id).result(10) == "hello"
     assert stage.sql("select * from history order by position")[: len(history)] == history
+
+
+async def test_what_diverging_code_asked_for_and_noted_is_not_held_against_the_fixed_code(stage: Stage) -> None:
+    @flow
+    async def changed() -> str:
+        set_status("quite another way")
+        await asyncio.gather(charge("book"), charge("pen"), charge("ink"), charge("cup"))
+        return await receive("word", str)
+
+    engine, run, _ = await replayed_with(stage, original, changed)
+    assert (await stage.until_state(run, "quarantined")).note is None
+    await stage.stop(engine)
+
+    fixed = await stage.engine(original)
+    await fixed.run(run.id).resume()
+
+    assert await fixed.run(run.id).result(10) == "hello"
 
 
 async def test_resumed_without_a_fix_it_is_quarantined_again_and_does_not_loop(stage: Stage) -> None:

@@ -120,8 +120,8 @@ REPLAYING = (
         edits=(
             (
                 "engine/committer.py",
-                "if change.failures or change.intents or run.ending is not None:",
-                "if change.failures or change.intents:",
+                "if run.stands and (change.failures or change.intents or run.ending is not None):",
+                "if run.stands and (change.failures or change.intents):",
             ),
         ),
     ),

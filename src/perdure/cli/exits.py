@@ -46,6 +46,7 @@ _BY_CLASS: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.BadInput, Exit.USAGE),
     (errors.EncodeError, Exit.USAGE),
     (errors.NameTaken, Exit.USAGE),
+    (errors.NotAnExport, Exit.USAGE),
     (errors.PerdureError, Exit.NOT_MET),
     (TimeoutError, Exit.TIMED_OUT),
     (PermissionError, Exit.DENIED),

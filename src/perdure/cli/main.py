@@ -7,9 +7,11 @@ from typing import NoReturn
 
 import click
 
+from perdure.cli.commands.check import check
 from perdure.cli.commands.db import db
 from perdure.cli.commands.demo import demo
 from perdure.cli.commands.run import run
+from perdure.cli.commands.run_export import export
 from perdure.cli.commands.worker import worker
 from perdure.cli.complaints import complain, complain_of_usage
 from perdure.cli.exits import MEANINGS, Exit
@@ -60,7 +62,9 @@ def cli() -> None:
 
 
 cli.add_command(worker)
+cli.add_command(check)
 cli.add_command(run)
+run.add_command(export)
 cli.add_command(db)
 cli.add_command(demo)
 

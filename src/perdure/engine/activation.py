@@ -16,7 +16,7 @@ from perdure.engine.ports import Ports
 from perdure.engine.waits import waiting_for
 from perdure.errors import CorruptedHistory, NonDeterminism
 from perdure.model.records import Record
-from perdure.runtime.divergence import check_attempt, check_issued
+from perdure.runtime.replaying import check_stand
 from perdure.settings import Settings
 from perdure.store.protocol import Loaded, Park, PutAside, Quarantine, Release
 
@@ -67,14 +67,13 @@ class Activation:
     def _stand(self, run: LiveRun, loaded: Loaded) -> None:
         """The run stands where its history has brought it: check what was issued, then begin what is still wanted."""
         execution = run.execution
-        check_issued(loaded.row.issued, execution.issued)
+        check_stand(execution, loaded.row.issued, loaded.attempts)
         for row in loaded.attempts:
-            check_attempt(row.command, row.name, execution.open.get(row.command))
             run.retrying[row.command] = Retrying(row.failures, row.began_at, row.next_at)
         # Whoever wrote an intent, and be it this incarnation before a quarantine, had its step begun or about to begin.
         intents = {row.command: row for row in loaded.attempts if row.intent is not None}
         execution.went_live()
-        run.is_loading = False
+        run.is_loading, run.stands = False, True
         run.stored_note = loaded.row.note
         execution.take_fresh()
         execution.take_abandoned()
@@ -97,7 +96,7 @@ class Activation:
     def first(self, run: LiveRun, started: Record) -> None:
         """A run's first record: nothing to replay."""
         run.execution.went_live()
-        run.is_loading = False
+        run.is_loading, run.stands = False, True
         self.apply(run, [started])
 
     def apply(self, run: LiveRun, records: Sequence[Record]) -> None:

@@ -283,9 +283,9 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
     run.reads_inbox = False
     run.is_in_flight = True
     change.clears_strikes = run.strikes > 0 and (bool(records) or run.ending is not None)
-    if change.failures or change.intents or run.ending is not None:
+    if run.stands and (change.failures or change.intents or run.ending is not None):
         change.issued = execution.issued
-    if execution.note != run.stored_note:
+    if run.stands and execution.note != run.stored_note:
         change.note = run.stored_note = execution.note
     if not run.records and run.ending is not None:
         change.ending, run.ending = run.ending, None

@@ -42,6 +42,8 @@ class LiveRun:
     token: str
     is_mine: bool = True
     is_loading: bool = True
+    stands: bool = False
+    """Its whole history was applied and matches. Until then what its code asks for and notes says nothing of the run."""
     is_in_flight: bool = False
     is_leaving: bool = False
     """What ends its stay is in flight: until the answer nobody knows whose it is, so no step of it begins."""

@@ -1,10 +1,11 @@
 """Does what the code asks for match what the history holds? If not, the difference in words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from perdure.errors import NonDeterminism
 from perdure.model.records import Record
-from perdure.runtime.commands import StepCommand
+from perdure.runtime.commands import Raised, Returned, StepCommand
 
 
 def check_step(record: Record, command: StepCommand | None, issued: int, open_commands: Mapping[int, StepCommand]) -> None:
@@ -43,3 +44,22 @@ def check_attempt(command_number: int, name: str, command: StepCommand | None) -
     if command is None or command.name != name:
         now = "nothing" if command is None else repr(command.name)
         raise NonDeterminism(f"command {command_number}: step {name!r} was under way, the code now asks for {now}")
+
+
+@contextmanager
+def telling_the_end(outcome: Returned | Raised | None) -> Iterator[None]:
+    """A difference is easier to find where the code has ended too early if its end is told with it."""
+    try:
+        yield
+    except NonDeterminism as error:
+        if outcome is None:
+            raise
+        raise NonDeterminism(f"{error}; {_end_told(outcome)}") from None
+
+
+def _end_told(outcome: Returned | Raised) -> str:
+    match outcome:
+        case Returned():
+            return "the workflow has returned by then"
+        case Raised(error):
+            return f"the workflow has failed by then, with {type(error).__name__}: {error}"

@@ -22,7 +22,7 @@ from perdure.model.generations import RetryPoint
 from perdure.model.records import Record, RecordKind
 from perdure.runtime import guard
 from perdure.runtime.commands import Raised, Returned, StepCommand
-from perdure.runtime.divergence import check_step
+from perdure.runtime.divergence import check_step, telling_the_end
 from perdure.runtime.loop import new_run_loop
 from perdure.runtime.mailbox import Mailbox
 from perdure.runtime.retry_point import Asked, Failures
@@ -115,15 +115,16 @@ class Execution:
 
     def _check_late(self, record: Record) -> None:
         """Recorded together with what ended the workflow: too late to be seen, but the code must have asked for it all the same."""
-        match record.kind:
-            case RecordKind.STEP | RecordKind.STEP_FAILED:
-                self._answered(record)
-            case RecordKind.TIMER:
-                self._check_timer(record)
-            case RecordKind.CANCEL:
-                self.is_cancelled = True
-            case _:
-                return
+        with telling_the_end(self.outcome):
+            match record.kind:
+                case RecordKind.STEP | RecordKind.STEP_FAILED:
+                    self._answered(record)
+                case RecordKind.TIMER:
+                    self._check_timer(record)
+                case RecordKind.CANCEL:
+                    self.is_cancelled = True
+                case _:
+                    return
 
     def _answered(self, record: Record) -> StepCommand:
         """The command whose outcome the record holds; it is open no more."""

@@ -2,7 +2,8 @@
 
 from perdure.clock import Clock, HostClock
 from perdure.errors import StoreError
-from perdure.store.protocol import Store
+from perdure.store.protocol import Inspection, Store
+from perdure.store.sqlite.inspection import SqliteInspection
 from perdure.store.sqlite.store import SqliteStore
 
 FORMS = "sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
@@ -10,6 +11,15 @@ FORMS = "sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
 
 def open_store(url: str, *, namespace: str = "default", clock: Clock | None = None) -> Store:
     """The store at this address, to be opened with `await store.open(create=…, migrate=…)`. Raises StoreError for another form."""
+    return SqliteStore(path_of(url), namespace=namespace, clock=clock or HostClock())
+
+
+def open_inspection(url: str, *, namespace: str = "default") -> Inspection:
+    """The same store for reading only, without a trace. Raises StoreError for another form."""
+    return SqliteInspection(path_of(url), namespace=namespace)
+
+
+def path_of(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if scheme in {"postgresql", "postgres"}:
         raise StoreError(f"PostgreSQL is not in this release; use {FORMS}")
@@ -18,4 +28,4 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
     path = rest.removeprefix("/")
     if not rest.startswith("/") or not path or "?" in path or "\0" in path:
         raise StoreError(f"{url!r} names no file; use {FORMS} (no options after a question mark)")
-    return SqliteStore(path, namespace=namespace, clock=clock or HostClock())
+    return path

@@ -14,6 +14,16 @@ from runs where namespace = ?1 and id = ?2;
 -- Those of a JSON list of ids that have not ended.
 select id from runs where namespace = ?1 and id in (select value from json_each(?2)) and ended_at is null;
 
+-- name: unfinished_after
+-- Ids and workflows of runs that have not ended, in order of id, those after the given one: page by page the table is read once.
+select id, workflow from runs
+where namespace = :namespace and id > :after and ended_at is null and (:workflow is null or workflow = :workflow)
+order by id limit :limit;
+
+-- name: inboxes
+-- Runs with at least so many undelivered signals, and how many.
+select run_id, count(*) from inbox where namespace = ?1 group by run_id having count(*) >= ?2;
+
 -- name: listed
 -- Newest first, those before the given place, without payloads.
 select id, workflow, state, created_at, ended_at, note
