@@ -79,9 +79,9 @@ WAITING = (
         edits=(
             (
                 "store/sqlite/queries/signals.sql",
-                "select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3;",
-                "select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3\n"
-                "    and exists (select 1 from inbox where namespace = ?1 and run_id = ?2);",
+                "    exists (select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3),",
+                "    exists (select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3)\n"
+                "        and exists (select 1 from inbox where namespace = ?1 and run_id = ?2),",
             ),
             ("store/sqlite/queries/signals.sql", "insert into signal_keys (namespace", "insert or ignore into signal_keys (namespace"),
         ),
@@ -224,6 +224,6 @@ REFUSING = (
     bug(
         "do not limit the inbox",
         f"{G15}::test_an_inbox_that_is_full_refuses_the_next_signal_and_takes_more_once_it_was_read",
-        edits=(("store/sqlite/signals.py", "        if last - first + 1 >= limit:", "        if False:"),),
+        edits=(("store/sqlite/signals.py", "        if last is not None and last - first + 1 >= limit:", "        if False:"),),
     ),
 )

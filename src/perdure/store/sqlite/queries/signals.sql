@@ -1,22 +1,20 @@
--- name: has_key
--- One row if this key has been sent to this run, even if the signal was delivered or the run has ended since.
-select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3;
+-- name: standing
+-- The state of the run if there is one; whether this key was sent to it, even if the signal was delivered or the run has ended since;
+-- its first and its last undelivered signal (numbers in between have no gaps), and when the last arrived.
+select state,
+    exists (select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3),
+    (select min(number) from inbox where namespace = ?1 and run_id = ?2),
+    (select max(number) from inbox where namespace = ?1 and run_id = ?2),
+    (select arrived_at from inbox where namespace = ?1 and run_id = ?2 order by number desc limit 1)
+from runs where namespace = ?1 and id = ?2;
 
 -- name: take_key
 -- The key is taken from now on.
 insert into signal_keys (namespace, run_id, key) values (?1, ?2, ?3);
 
--- name: state
--- The state of the run, if there is one.
-select state from runs where namespace = ?1 and id = ?2;
-
--- name: bounds
--- The first and the last undelivered signal; numbers in between have no gaps.
-select (select min(number) from inbox where namespace = ?1 and run_id = ?2), (select max(number) from inbox where namespace = ?1 and run_id = ?2);
-
--- name: arrived_at
--- When this signal arrived.
-select arrived_at from inbox where namespace = ?1 and run_id = ?2 and number = ?3;
+-- name: last_arrival
+-- When the last undelivered signal of a run arrived.
+select arrived_at from inbox where namespace = ?1 and run_id = ?2 order by number desc limit 1;
 
 -- name: insert
 -- One undelivered signal.
