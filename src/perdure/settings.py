@@ -46,6 +46,7 @@ class Settings:
     purge_pause_seconds: float = 0.1  # between batches, for those who want to write
     purge_runs: int = 100  # deleted in one transaction
     purge_records: int = 5_000  # deleted in one transaction, but for a run that has more
+    transaction_seconds: float = 2.0  # how long a transactional step may hold the database; well below a lease
     drain_seconds: float = 10.0  # how long a clean stop waits for attempts under way
     hand_over_rounds: int = 3  # of a clean stop; what is left then is found by the next sweep of any worker
     alone_seconds: float = 5.0  # how long a suspect has the process to itself; code that kills does so when it executes

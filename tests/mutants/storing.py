@@ -1,6 +1,6 @@
 """What could be got wrong about commits, ownership, leases and suspicion."""
 
-from tests.mutants.naming import G01, G02, G09, G10, G11, G16, bug
+from tests.mutants.naming import G01, G02, G05, G09, G10, G11, G16, bug
 
 COMMITTING = (
     bug(
@@ -11,6 +11,22 @@ COMMITTING = (
                 "store/sqlite/workers.py",
                 'if change(db, SQL["pass_fence"], values) == 1:\n        return',
                 'change(db, SQL["pass_fence"], values)\n    if db:\n        return',
+            ),
+        ),
+    ),
+    bug(
+        "keep what a transactional step wrote before it failed",
+        f"{G05}::test_nothing_is_left_of_an_attempt_that_fails_and_its_neighbours_are_not_concerned",
+        edits=(("store/sqlite/calls.py", '            fetch(self._db, "rollback to perdure_call")', "            pass"),),
+    ),
+    bug(
+        "commit a transactional step before its record",
+        f"{G05}::test_an_unknown_commit_neither_loses_nor_doubles_what_it_wrote[before]",
+        edits=(
+            (
+                "store/sqlite/calls.py",
+                '        fetch(self._db, "release perdure_call")\n',
+                '        for word in ("release perdure_call", "commit", "begin immediate"):\n            fetch(self._db, word)\n',
             ),
         ),
     ),

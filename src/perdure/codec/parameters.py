@@ -30,8 +30,10 @@ def encode_unbound(args: tuple[object, ...], kwargs: Mapping[str, object], *, wh
 class Parameters:
     """How the arguments of one function are written and read. Create it where the function is defined: there its hints can be resolved."""
 
-    def __init__(self, function: Callable[..., object], what: str) -> None:
+    def __init__(self, function: Callable[..., object], what: str, *, skipped: int = 0) -> None:
+        """`skipped`: how many of its first parameters are given by whoever calls it, and not stored."""
         self.function = function
+        self.skipped = skipped
         self.what = what
         self.input = f"input of {what}"
         self.namespace = local_classes(function)
@@ -79,7 +81,7 @@ class Parameters:
 
     @cached_property
     def shape(self) -> Shape:
-        return Shape(self.function, self.namespace)
+        return Shape(self.function, self.namespace, self.skipped)
 
     def copy_one_by_one(self, given: Mapping[str, object], limit: int) -> tuple[bytes, tuple[Any, ...], dict[str, Any]]:
         parts: list[bytes] = []

@@ -21,8 +21,8 @@ REST = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 class Shape:
     """What is known about the parameters of a function once it is first called."""
 
-    def __init__(self, function: Callable[..., object], namespace: Mapping[str, Any]) -> None:
-        parameters = list(inspect.signature(function).parameters.values())
+    def __init__(self, function: Callable[..., object], namespace: Mapping[str, Any], skipped: int = 0) -> None:
+        parameters = list(inspect.signature(function).parameters.values())[skipped:]
         self.signature = inspect.Signature([parameter.replace(annotation=Parameter.empty) for parameter in parameters])
         self.names = tuple(p.name for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD))
         self.nameless = tuple(p.name for p in parameters if p.kind is Parameter.POSITIONAL_ONLY)

@@ -4,10 +4,10 @@ import asyncio
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from perdure.authoring.current import Info, attempt_info
 from perdure.clock import SECOND, Instant, Microseconds, to_datetime
@@ -18,12 +18,14 @@ from perdure.engine.crumbs import Crumbs, watched
 from perdure.engine.live import LiveRun, Retrying
 from perdure.engine.ports import Ports
 from perdure.engine.tenure import Tenure
+from perdure.engine.transactional import TransactionalCall
 from perdure.errors import PerdureError, RetryAfter, StepOutcomeUnknown
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.retry import TryAgain, after_failure
 from perdure.runtime.commands import StepCommand
 from perdure.settings import Settings
-from perdure.store.protocol import AttemptFailed, Intent
+from perdure.store.calls import Call
+from perdure.store.protocol import AttemptFailed, Intent, Written
 
 log = logging.getLogger("perdure.step")
 
@@ -47,6 +49,7 @@ class Attempts:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._threads = ports.threads(settings.threads)
+        self._writers_slot = crumbs.take_slot()
         self._room = {True: settings.attempts_at_once, False: settings.threads}  # by whether the step is async
         self._queues: dict[bool, deque[tuple[LiveRun, Attempt]]] = {True: deque(), False: deque()}
         self._is_draining = False
@@ -79,6 +82,9 @@ class Attempts:
             retrying.next_at = None
         attempt = Attempt(command, 1 if retrying is None else retrying.failures + 1)
         run.attempts[command.number] = attempt
+        if command.step.is_transactional:
+            self._call(run, attempt)
+            return
         kind = command.step.is_async
         if self._room[kind]:
             self._start(run, attempt)
@@ -121,6 +127,33 @@ class Attempts:
             self._crumbs.drop(run.crumb, slot)
             body = partial(context.run, command.step.function, *args, **kwargs)
             self._threads.submit(partial(self._in_thread, attempt, body)).add_done_callback(partial(self._thread_ended, run, attempt, slot))
+
+    # ── steps inside the transaction that records them ───────────────────────────────────────────────────────────────
+
+    def _call(self, run: LiveRun, attempt: Attempt) -> None:
+        retrying = run.retrying.setdefault(attempt.command.number, Retrying(0, self._ports.clock.now(), is_on_disk=False))
+        context = self._context.copy()
+        context.run(attempt_info.set, partial(self._info, run, attempt))
+        call = TransactionalCall(run.id, attempt, retrying.is_on_disk, context, self._settings)
+        call.body = self._crumbs.around(call.body, run.crumb, self._writers_slot)
+        run.about_attempts().calls.append(call)
+        self._committer.touch(run)
+
+    def called(self, run: LiveRun, calls: Sequence[Call], written: Written) -> None:
+        """Before their records are applied. One that neither is recorded nor failed had no turn: it begins again."""
+        raised = dict(written.raised)
+        recorded = {record.command for record in written.records if record.kind is RecordKind.STEP}
+        for call in calls:
+            attempt = run.attempts.pop(call.command, None)
+            if attempt is None:
+                continue  # nobody waits for it any more
+            if call.command in recorded:
+                attempt.is_over = True
+                run.retrying.pop(call.command, None)
+            elif call.command in raised:
+                self._report(run, attempt, None, raised[call.command], is_final=cast(TransactionalCall, call).is_final)
+            else:
+                self.begin(run, attempt.command)
 
     def _info(self, run: LiveRun, attempt: Attempt) -> Info:
         row, command = run.row, attempt.command

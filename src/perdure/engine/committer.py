@@ -13,6 +13,7 @@ from perdure.engine.ports import Ports
 from perdure.engine.tenure import Tenure
 from perdure.errors import StoreError, StoreFailed
 from perdure.settings import Settings
+from perdure.store.calls import CallSpoiled
 from perdure.store.protocol import (
     BadItem,
     Change,
@@ -162,7 +163,7 @@ class Committer:
                 continue
             change = _change_of(run, rows, now)
             changes.append(change)
-            rows -= max(1, len(change.records) + len(change.failures))
+            rows -= max(1, len(change.records) + len(change.failures) + len(change.calls))
             size -= sum(record.size for record in change.records)
             if run.has_news:
                 self._dirty[run] = None
@@ -177,6 +178,8 @@ class Committer:
             except BadItem as bad:
                 self._loop.call_soon(self._outcomes.refused, bad.run_id, bad.reason)
                 batch = replace(batch, changes=[change for change in batch.changes if change.run_id != bad.run_id])
+            except CallSpoiled as spoiled:
+                spoiled.call.spoil(spoiled.error)
             except FenceLost:
                 self._finish_soon(partial(self._outcomes.fenced, batch.incarnation))
                 return
@@ -296,6 +299,7 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
 def _take_attempt_news(run: LiveRun, change: Change) -> None:
     news, run.attempt_news = run.about_attempts(), None
     change.settled, change.failures, change.intents = news.settled, news.failures, news.intents
+    change.calls = [call for call in news.calls if not call.attempt.is_over]
     if run.records:  # what is known of a step's attempts goes in the same transaction as its outcome, not before
         later = {record.command for record in run.records}
         kept = [command for command in news.settled if command in later]

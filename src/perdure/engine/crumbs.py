@@ -3,7 +3,7 @@
 import mmap
 import os
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,18 @@ class Crumbs:
     def pick_up(self, slot: int = 0) -> None:
         """It does not execute any more."""
         self._map[slot * _SLOT_BYTES] = 0
+
+    def around(self, function: Callable[..., Any], crumb: bytes, slot: int) -> Callable[..., Any]:
+        """The same function, with the crumb down while it executes."""
+
+        def watched_function(*args: Any, **kwargs: Any) -> Any:
+            self.drop(crumb, slot)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.pick_up(slot)
+
+        return watched_function
 
     def take_slot(self) -> int:
         """A slot for a thread; 0, the loop's, is never handed out. None left is a mistake of the caller: there are as many as threads."""

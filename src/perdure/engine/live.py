@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from perdure.clock import Instant
 from perdure.engine.attempt import Attempt
 from perdure.engine.crumbs import crumb_of
+from perdure.engine.transactional import TransactionalCall
 from perdure.model.records import NewRecord
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
@@ -31,6 +32,7 @@ class AttemptNews:
     """Commands of which the store need not keep anything any more."""
     failures: list[AttemptFailed] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
+    calls: list[TransactionalCall] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)

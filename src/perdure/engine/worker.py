@@ -66,7 +66,7 @@ class Worker:
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
         self._tenure = Tenure(ports.clock, round(settings.lease_seconds * SECOND))
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
-        self._crumbs = Crumbs(settings.threads)
+        self._crumbs = Crumbs(settings.threads + 1)  # one for the thread that writes
         self._suspects = Suspects(settings, self._crumbs, self._committer.want_claims)
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(settings.linger_seconds, self._park)
@@ -215,7 +215,6 @@ class Worker:
 
     def _loaded(self, run_ids: list[str], loaded: Mapping[str, Loaded], incarnation: str) -> None:
         for run_id in run_ids:
-            self._ports.reached("run.loaded")
             found = loaded.get(run_id)
             is_wanted = run_id in self._loading and incarnation == self.incarnation
             self._loading.discard(run_id)
@@ -225,6 +224,7 @@ class Worker:
             self._take_up(found)
 
     def _take_up(self, found: Loaded) -> None:
+        self._ports.reached("run.loaded")
         run = self._enliven(found.row)
         if self._is_stopping:
             self._hand_over(run)
@@ -284,6 +284,8 @@ class Worker:
             self._activation.pauses(run, written.is_pausing)
         if written.has_more:
             run.reads_inbox = True
+        if change.calls:
+            self._attempts.called(run, change.calls, written)
         for intent in change.intents:
             command = run.execution.open.get(intent.command)
             if command is not None:

@@ -2,7 +2,8 @@
 
 from perdure.clock import Clock, HostClock
 from perdure.errors import StoreError
-from perdure.store.protocol import Inspection, Store
+from perdure.store.inspection import Inspection
+from perdure.store.protocol import Store
 from perdure.store.sqlite.inspection import SqliteInspection
 from perdure.store.sqlite.store import SqliteStore
 

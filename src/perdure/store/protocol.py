@@ -13,6 +13,7 @@ from perdure.errors import StoreError
 from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
+from perdure.store.calls import Call
 
 STRIKES_ALONE = 2  # deaths under a run's code after which it runs alone: from there on no neighbour can be the cause
 STRIKES_MOST = 5  # deaths, the last ones alone, after which it is quarantined
@@ -129,10 +130,10 @@ Ending = Park | Release | Quarantine | Finish | PutAside | Continue
 class Change:
     """All that one owned run has to write in one checkpoint.
 
-    Order of the records written: `records` as given; then, if `reads_inbox`, undelivered signals, a cancel, and those of `due` whose
-    deadline is not after this checkpoint's time, merged by arrival and deadline (at a tie the timer last); then that of `ending`. A timer
-    is never recorded before the inbox has been read up to its deadline: where the page of signals is full, timers later than its last
-    signal wait. Of a run that is to be paused nothing of this is read; it is paused where `ending` gives it up.
+    Order of the records written: `records` as given; those of `calls` that succeed; then, if `reads_inbox`, undelivered signals, a cancel,
+    and those of `due` whose deadline is not after this checkpoint's time, merged by arrival and deadline (at a tie the timer last); then
+    that of `ending`. A timer is never recorded before the inbox has been read up to its deadline: where the page of signals is full, timers
+    later than its last signal wait. Of a run that is to be paused nothing of this is read; it is paused where `ending` gives it up.
     """
 
     run_id: str
@@ -148,6 +149,7 @@ class Change:
     issued: int | None = None
     note: bytes | None = None  # None: unchanged
     clears_strikes: bool = False
+    calls: Sequence[Call] = ()
     ending: Ending | None = None
 
 
@@ -184,7 +186,8 @@ class Written:
     records: Sequence[Record]
     has_more: bool = False  # undelivered signals are left, or due timers were held back for them
     is_parked: bool = False  # or put aside
-    is_pausing: bool = False  # the inbox was not read, for the run is to be paused
+    is_pausing: bool = False  # the inbox was not read and no call performed, for the run is to be paused
+    raised: Sequence[tuple[int, Exception]] = ()  # commands whose calls failed; nothing of them was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,22 +380,3 @@ class Store(Protocol):
 
     async def purge(self, keep: Mapping[RunState, Microseconds], runs_most: int, records_most: int) -> int:
         """Delete runs that ended longer ago than they are to be kept, the oldest first, a bounded number; how many there were."""
-
-
-class Inspection(Protocol):
-    """A namespace of one database, for reading only: safe beside production.
-
-    Blocking. Each call sees one moment, changes nothing, and leaves no lock, connection or file behind. The right to read is enough.
-    """
-
-    def check_schema(self) -> None:
-        """Raises StoreNotFound, NotAStore, SchemaTooNew, SchemaTooOld, UnsafeFileSystem, StoreUnavailable."""
-
-    def unfinished(self, *, workflow: str | None = None, after: str = "", limit: int = 1000) -> Sequence[tuple[str, str]]:
-        """Id and workflow of runs that have not ended, by id, those that follow `after`."""
-
-    def load(self, run_ids: Sequence[str]) -> Mapping[str, Loaded]:
-        """Missing runs are left out; a damaged record is reported with its run, never raised."""
-
-    def inboxes(self, at_least: int) -> Mapping[str, int]:
-        """Runs with at least so many undelivered signals, and how many."""

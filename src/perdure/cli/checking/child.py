@@ -17,8 +17,8 @@ from perdure.cli.loading import load_workflows
 from perdure.codec.exports import read_export
 from perdure.errors import NotAnExport, PerdureError
 from perdure.model.histories import history_of
+from perdure.store.inspection import Inspection
 from perdure.store.opening import open_inspection
-from perdure.store.protocol import Inspection
 
 Tell = Callable[[dict[str, Any]], None]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perdure.cli.checking.children import Job
 from perdure.cli.complaints import Complaint
-from perdure.store.protocol import Inspection
+from perdure.store.inspection import Inspection
 
 PORTION_MOST = 100  # runs that one process reads and replays at a time
 PAGE = 5000

@@ -13,7 +13,7 @@ from perdure.cli.checking.jobs import Work
 from perdure.cli.options import Choices, Output
 from perdure.cli.output import escaped, has_colours, json_text
 from perdure.settings import DEFAULTS
-from perdure.store.protocol import Inspection
+from perdure.store.inspection import Inspection
 
 PROGRESS_SECONDS = 0.1
 WARNINGS_ALIKE_SHOWN = 10  # of one kind and workflow

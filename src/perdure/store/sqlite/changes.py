@@ -10,7 +10,9 @@ from perdure.clock import Instant
 from perdure.errors import PerdureError
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
+from perdure.store.calls import Call
 from perdure.store.protocol import Change, Continue, DueTimer, Ending, Finish, Park, PutAside, Quarantine, Release, Written
+from perdure.store.sqlite.calls import Calls
 from perdure.store.sqlite.generations import Generation, generation_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import Row, change_each, fetch
@@ -107,7 +109,7 @@ def write_changes(
 
 
 class Gathering:
-    """Turns changes into rows. Reads the inbox of those who ask for it; writes nothing itself."""
+    """Turns changes into rows. Reads the inbox of those who ask for it; writes nothing itself but what transactional steps write."""
 
     def __init__(self, db: apsw.Connection, namespace: str, incarnation: str, now: Instant, inbox_page: int) -> None:
         self.rows = Rows()
@@ -117,6 +119,7 @@ class Gathering:
         self._now = now
         self._inbox_page = inbox_page
         self._wishes = Wishes(db, namespace)
+        self._calls = Calls(db)
 
     def add(self, change: Change) -> Written:
         wishes = NOTHING
@@ -124,6 +127,9 @@ class Gathering:
             wishes = self._wishes.of(change.run_id)
         is_pausing = PAUSE in wishes
         new = change.records
+        raised: list[tuple[int, Exception]] = []
+        if change.calls and not is_pausing:
+            new = new + self._performed(change.calls, raised)
         has_more = False
         if change.reads_inbox and not is_pausing:
             arrivals, has_more = self._arrivals(change, wishes.get(CANCEL))
@@ -139,11 +145,24 @@ class Gathering:
             self.rows.clear_strikes.append((self._namespace, change.run_id))
         if not isinstance(change.ending, Park | PutAside):
             self._end_or_note(change, ending, at, wishes)
-            return Written(change.run_id, records, has_more, is_pausing=is_pausing)
+            return Written(change.run_id, records, has_more, is_pausing=is_pausing, raised=raised)
         is_quiet = is_pausing if isinstance(ending, PutAside) else not has_more and not self._has_signals(change.run_id)
         is_over = is_quiet and not records
         self._end_or_note(change, ending if is_over else None, at, wishes)
         return Written(change.run_id, records, has_more or (not is_over and not records), is_over, is_pausing)
+
+    def _performed(self, calls: Sequence[Call], raised: list[tuple[int, Exception]]) -> list[NewRecord]:
+        """The records of those that succeed."""
+        records = []
+        for call in calls:
+            outcome = self._calls.perform(call)
+            if isinstance(outcome, Exception):
+                raised.append((call.command, outcome))
+            elif outcome is not None:
+                records.append(outcome)
+                if call.settles:
+                    self.rows.settle.append((self._namespace, call.run_id, call.command))
+        return records
 
     def _decided(self, ending: Ending, wishes: Mapping[str, Wish]) -> Ending:
         """A cancel that came before the end decides how it ends; a run that is to be paused is put aside where it is given up."""
