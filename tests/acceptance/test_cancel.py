@@ -10,7 +10,7 @@ import pytest
 from perdure import Client, Engine, Retry, receive, set_status, step, workflow
 from perdure.errors import RunCancelled, RunEnded, RunNotFound
 from perdure.run import Run
-from perdure.store.protocol import Finish
+from perdure.store.endings import Finish
 from tests.acceptance.harness import CALM, Stage, kinds, names
 
 HOUR = 3600.0

@@ -9,7 +9,8 @@ from perdure.errors import CorruptedHistory, NotRetryable
 from perdure.model.generations import RetryPoint, retry_point_of
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
-from perdure.store.protocol import AttemptFailed, Change, Continue, DueTimer, Finish, Intent, Loaded, Store
+from perdure.store.endings import Continue, Finish
+from perdure.store.protocol import AttemptFailed, Change, DueTimer, Intent, Loaded, Store
 from tests.contract.acting import LIMIT, START, ManualClock, Mine, Worker, kinds, new_run, signal, step
 from tests.contract.places import Place
 

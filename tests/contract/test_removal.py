@@ -6,7 +6,8 @@ from perdure.clock import SECOND
 from perdure.errors import RunNotEnded, RunNotFound
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
-from perdure.store.protocol import Finish, Intent, Quarantine, Release, Store
+from perdure.store.endings import Finish, Quarantine, Release
+from perdure.store.protocol import Intent, Store
 from tests.contract.acting import LIMIT, ManualClock, Worker, new_run, signal, step
 from tests.contract.places import Place
 

@@ -8,7 +8,8 @@ from perdure.clock import SECOND
 from perdure.errors import NotRetryable, RunEnded, RunNotFound
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
-from perdure.store.protocol import DueTimer, Finish, Park, PutAside, Quarantine, Release, Store, Written
+from perdure.store.endings import Finish, Park, PutAside, Quarantine, Release
+from perdure.store.protocol import DueTimer, Store, Written
 from tests.contract.acting import LIMIT, START, ManualClock, Mine, Worker, kinds, new_run, signal, step
 from tests.contract.places import Place
 

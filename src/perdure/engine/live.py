@@ -9,7 +9,8 @@ from perdure.engine.crumbs import crumb_of
 from perdure.model.records import NewRecord
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
-from perdure.store.protocol import AttemptFailed, Ending, Intent
+from perdure.store.endings import Ending
+from perdure.store.protocol import AttemptFailed, Intent
 
 
 @dataclass(slots=True)

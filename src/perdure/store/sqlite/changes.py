@@ -10,7 +10,8 @@ from perdure.clock import Instant
 from perdure.errors import PerdureError
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
-from perdure.store.protocol import Change, Continue, DueTimer, Ending, Finish, Park, PutAside, Quarantine, Release, Written
+from perdure.store.endings import Continue, Ending, Finish, Park, PutAside, Quarantine, Release
+from perdure.store.protocol import Change, DueTimer, Written
 from perdure.store.sqlite.generations import Generation, generation_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import Row, change_each, fetch
