@@ -106,6 +106,23 @@ async def test_cancelled_twice_it_is_told_once_and_the_first_grace_counts(store:
     assert await run.write(reads_inbox=True) == []
 
 
+async def test_cancelled_again_after_it_was_told_it_is_not_told_again(store: Store, worker: Worker) -> None:
+    run = await worker.run("order-1")
+    await store.cancel("order-1", GRACE)
+    assert kinds(await run.write(reads_inbox=True)) == ["cancel"]
+
+    await store.cancel("order-1", GRACE)
+
+    assert await store.wanted("order-1") == []
+    assert await run.write(reads_inbox=True) == []
+    with pytest.raises(NotRetryable, match="being cancelled"):
+        await store.pause("order-1")
+    await run.write(ending=Quarantine(b"why"))
+    await store.cancel("order-1", GRACE)
+    assert kinds(await store.history("order-1")) == ["started", "cancel", "cancelled"]
+    assert await state_of(store) is RunState.CANCELLED
+
+
 async def test_signals_that_came_before_a_cancel_are_told_before_it_and_timers_after_it(
     store: Store, worker: Worker, clock: ManualClock
 ) -> None:

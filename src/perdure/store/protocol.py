@@ -293,7 +293,7 @@ class Store(Protocol):
     # ── what people want of a run ────────────────────────────────────────────────────────────────────────────────────
 
     async def wanted(self, run_id: str) -> Sequence[str]:
-        """What waits to be done about it by its owner: cancel, pause."""
+        """What its owner is to do about it, and was not told yet: cancel, pause."""
 
     async def cancel(self, run_id: str, grace: Microseconds) -> None:
         """Let its code be told once and have `grace` to clean up; with the request whatever sleeps is woken, and a pause is over.
