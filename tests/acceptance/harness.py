@@ -232,6 +232,13 @@ class Stage:
 
         await self.until(waits)
 
+    async def until_wanted(self, run: Any, what: str) -> None:
+        """Its worker has seen what is wanted of it, and cannot do it at once."""
+        [engine] = [one for one in self._engines if run.id in one.worker.live]
+        live = engine.worker.live[run.id]
+        await self.until(lambda: live.is_pausing)
+        assert what in [one["kind"] for one in (await run.status()).waiting_for]
+
     async def until_sweep(self) -> None:
         """Let time pass until every engine has swept once more."""
         before = {engine: engine._store.sweeps for engine in self._engines}
