@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from perdure.authoring.workflow import Workflow
 from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_datetime, to_microseconds
-from perdure.codec.failures import decode_failure, describe_failure
+from perdure.codec.failures import decode_failure
 from perdure.codec.parameters import encode_unbound
 from perdure.codec.values import canonical, decode, digest, encode
 from perdure.errors import BadInput, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
@@ -18,6 +18,7 @@ from perdure.model.runs import NewRun, NewSignal, RunRow
 from perdure.model.states import RunState
 from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, shown
 from perdure.settings import DEFAULTS, Settings
+from perdure.status import moment, status_of, value
 from perdure.store.opening import open_store
 from perdure.store.protocol import Started, Store, UnknownOutcome
 
@@ -171,50 +172,14 @@ class Client:
         state = None if status is None else _state(status)
         found = await self._store.runs(workflow=workflow, state=state, limit=limit + 1, before=_place(cursor))
         runs = [
-            RunSummary(one.id, one.workflow, one.state.value, to_datetime(one.created_at), _when(one.ended_at), _json(one.note))
+            RunSummary(one.id, one.workflow, one.state.value, to_datetime(one.created_at), moment(one.ended_at), value(one.note))
             for one in found[:limit]
         ]
         last = found[limit - 1] if len(found) > limit else None
         return Page(runs, None if last is None else f"{last.created_at}-{last.id}")
 
     async def status_of(self, run_id: str) -> RunStatus:
-        row = await self._row(run_id)
-        error = row.error
-        if row.state in (RunState.FAILED, RunState.CANCELLED):
-            last = await self._store.last_record(run_id)
-            error = None if last is None else last.error
-        return RunStatus(
-            id=row.id,
-            workflow=row.workflow,
-            state=row.state.value,
-            note=_json(row.note),
-            waiting_for=await self._waits(row),
-            error=None if error is None else describe_failure(error),
-            input=_json(row.input),
-            created_at=to_datetime(row.created_at),
-            ended_at=_when(row.ended_at),
-        )
-
-    async def _waits(self, row: RunRow) -> list[dict[str, Any]]:
-        if row.state.is_final or row.state is RunState.QUARANTINED:
-            return []
-        if row.state is RunState.RUNNING:
-            return [_retry_wait(one) for one in await self._store.attempts(row.id) if one.next_at is not None]
-        waits: list[dict[str, Any]] = _json(row.waiting_for) or []
-        if row.wake_at is not None and row.wake_at <= self._clock.now():
-            waits.append(await self._worker_wait(row))
-        return waits
-
-    async def _worker_wait(self, row: RunRow) -> dict[str, Any]:
-        known = [one for one in await self._store.workers() if one.state == "live" and row.workflow in one.workflows]
-        fits = [one for one in known if not row.needs_python or one.python == row.python]
-        if fits:
-            text = "a free worker"
-        elif known:
-            text = f"a worker on Python {row.python}, which recorded its history"
-        else:
-            text = f"a worker that knows workflow {row.workflow!r}; no live worker does"
-        return {"kind": "worker", "text": text, "workflow": row.workflow}
+        return await status_of(self._store, self._clock.now(), await self._row(run_id))
 
     async def history_of(self, run_id: str) -> list[RunRecord]:
         await self._row(run_id)
@@ -375,17 +340,3 @@ def _place(cursor: str | None) -> tuple[Instant, str] | None:
     if not (at.isascii() and at.isdigit() and len(at) <= _CURSOR_DIGITS_MOST) or not run_id:
         raise BadInput(f"this is no cursor of a page: {cursor!r}")
     return int(at), run_id
-
-
-def _when(instant: Instant | None) -> Any:
-    return None if instant is None else to_datetime(instant)
-
-
-def _json(payload: bytes | None) -> Any:
-    return None if payload is None else decode(payload, Any, what="stored value")
-
-
-def _retry_wait(one: Any) -> dict[str, Any]:
-    at = to_datetime(one.next_at)
-    text = f"step {one.name} to be tried again at {at:%Y-%m-%d %H:%M:%S} UTC; failed attempts: {one.failures}"
-    return {"kind": "retry", "text": text, "step": one.name, "at": at, "failures": one.failures}

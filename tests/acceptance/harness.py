@@ -215,6 +215,30 @@ class Stage:
 
         return await self.until(is_there)
 
+    async def until_state_of(self, run: Any, state: str, *, skipping: float) -> None:
+        """As `until_state`, with so many seconds passing before each look."""
+
+        async def is_there() -> bool:
+            return (await run.status()).state == state
+
+        await self.until(is_there, skipping=skipping)
+
+    async def until_waiting_for(self, run: Any, kind: str) -> None:
+        """It is parked and waits for something of this kind."""
+
+        async def waits() -> bool:
+            status = await run.status()
+            return status.state == "waiting" and kind in [one["kind"] for one in status.waiting_for]
+
+        await self.until(waits)
+
+    async def until_wanted(self, run: Any, what: str) -> None:
+        """Its worker has seen what is wanted of it, and cannot do it at once."""
+        [engine] = [one for one in self._engines if run.id in one.worker.live]
+        live = engine.worker.live[run.id]
+        await self.until(lambda: live.is_pausing)
+        assert what in [one["kind"] for one in (await run.status()).waiting_for]
+
     async def until_sweep(self) -> None:
         """Let time pass until every engine has swept once more."""
         before = {engine: engine._store.sweeps for engine in self._engines}

@@ -6,7 +6,7 @@ from typing import Any
 
 from perdure import Retry, receive, step, workflow
 from perdure.errors import StoreUnavailable
-from perdure.store.protocol import Park
+from perdure.store.endings import Park
 from tests.acceptance.harness import CALM, Stage
 
 

@@ -8,7 +8,8 @@ from perdure.model.generations import RetryPoint
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.runs import NewRun, NewSignal, WorkerRow
 from perdure.model.states import RunState
-from perdure.store.protocol import Change, Checkpoint, Claimed, Claims, Committed, Finish, Park, Store
+from perdure.store.endings import Finish, Park
+from perdure.store.protocol import Change, Checkpoint, Claimed, Claims, Committed, Store
 
 START = 1_750_000_000 * SECOND
 LEASE = 10 * SECOND

@@ -27,7 +27,7 @@ class Place(Protocol):
 
     async def open_with_fault(self) -> tuple[Store, "Faults"]: ...
 
-    def execute(self, statement: str, *values: Any) -> None:
+    def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Past the store, as a broken disk or a curious administrator would."""
 
     async def close(self) -> None: ...
@@ -74,10 +74,11 @@ class SqlitePlace:
         await runner.open(create=True)
         return await self.open(runner=runner), faults
 
-    def execute(self, statement: str, *values: Any) -> None:
+    def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with apsw.Connection(self.path) as db:
-            db.execute(statement, values).fetchall()
+            rows = db.execute(statement, values).fetchall()
         db.close()
+        return rows
 
     async def close(self) -> None:
         async with asyncio.timeout(30):

@@ -5,7 +5,8 @@ import pytest
 from perdure.clock import SECOND
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
-from perdure.store.protocol import Change, DueTimer, Finish, Park, Store
+from perdure.store.endings import Finish, Park
+from perdure.store.protocol import Change, DueTimer, Store
 from tests.contract.acting import LIMIT, START, ManualClock, Worker, kinds, signal, step
 from tests.contract.places import Place
 

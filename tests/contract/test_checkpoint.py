@@ -8,17 +8,8 @@ import pytest
 from perdure.clock import SECOND
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
-from perdure.store.protocol import (
-    AttemptFailed,
-    BadItem,
-    Change,
-    Finish,
-    Intent,
-    Park,
-    Quarantine,
-    Release,
-    Store,
-)
+from perdure.store.endings import Finish, Park, Quarantine, Release
+from perdure.store.protocol import AttemptFailed, BadItem, Change, Intent, Store
 from tests.contract.acting import LIMIT, START, ManualClock, Mine, Worker, kinds, signal, step
 
 FULL = NewRecord(RecordKind.STEP_FAILED, "charge", 7, b"digest", b"input", b"output", b"error", 3)

@@ -3,7 +3,8 @@
 from perdure.clock import SECOND
 from perdure.model.records import RecordKind
 from perdure.model.states import RunState
-from perdure.store.protocol import Release, Store
+from perdure.store.endings import Release
+from perdure.store.protocol import Store
 from tests.contract.acting import START, ManualClock, Worker, ids, kinds, new_run, step
 from tests.contract.places import Place
 

@@ -5,7 +5,8 @@ import pytest
 from perdure.clock import SECOND
 from perdure.errors import RunEnded
 from perdure.model.states import RunState
-from perdure.store.protocol import AttemptFailed, Quarantine, Release, Store
+from perdure.store.endings import Quarantine, Release
+from perdure.store.protocol import AttemptFailed, Store
 from tests.contract.acting import LIMIT, START, ManualClock, Worker, kinds, new_run, signal, step
 from tests.contract.places import Place
 

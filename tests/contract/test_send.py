@@ -8,7 +8,8 @@ import pytest
 from perdure.clock import SECOND
 from perdure.errors import InboxFull, RunEnded, RunNotFound
 from perdure.model.states import RunState
-from perdure.store.protocol import BadItem, Quarantine, Store
+from perdure.store.endings import Quarantine
+from perdure.store.protocol import BadItem, Store
 from tests.contract.acting import LIMIT, START, ManualClock, Mine, Worker, kinds, new_run, signal
 from tests.contract.places import Place
 

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from perdure.store.protocol import Park
+from perdure.store.endings import Park
 from tests.contract.acting import LIMIT, ManualClock, Worker, kinds, new_run, signal, step
 from tests.contract.places import Place, SqlitePlace
 

@@ -1,7 +1,8 @@
 """Runs under whose code processes died: they are claimed alone, and in the end by nobody."""
 
 from perdure.model.states import RunState
-from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Release, Store
+from perdure.store.endings import Release
+from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Store
 from tests.contract.acting import Mine, Worker, ids, new_run, step
 
 

@@ -8,7 +8,8 @@ from perdure.clock import SECOND
 from perdure.errors import PerdureError
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import TRANSITIONS, RunState, after
-from perdure.store.protocol import Continue, Finish, PutAside, Quarantine, Release, Store
+from perdure.store.endings import Continue, Finish, PutAside, Quarantine, Release
+from perdure.store.protocol import Store
 from tests.contract.acting import Mine, Worker, new_run
 
 HAPPENINGS: dict[str, Callable[[Store, Worker, Mine], Awaitable[object]]] = {

@@ -4,7 +4,8 @@ import asyncio
 import threading
 
 from perdure.clock import SECOND
-from perdure.store.protocol import Change, Park, Store
+from perdure.store.endings import Park
+from perdure.store.protocol import Change, Store
 from tests.contract.acting import LIMIT, START, ManualClock, Worker, new_run, signal
 from tests.contract.places import Place
 

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from perdure.clock import SECOND
-from perdure.store.protocol import FenceLost, Release, Store
+from perdure.store.endings import Release
+from perdure.store.protocol import FenceLost, Store
 from tests.contract.acting import LEASE, START, ManualClock, Worker, worker_row
 
 

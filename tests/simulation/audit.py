@@ -25,6 +25,16 @@ TRANSITIONS = {
     ("running", "failed"),
     ("waiting", "waiting"),
     ("quarantined", "waiting"),
+    ("pending", "cancelled"),
+    ("waiting", "cancelled"),  # by hand, if it was paused before it began
+    ("paused", "cancelled"),
+    ("quarantined", "cancelled"),
+    ("running", "cancelled"),
+    ("pending", "paused"),
+    ("waiting", "paused"),
+    ("running", "paused"),
+    ("paused", "waiting"),
+    ("failed", "waiting"),
 }
 Row = dict[str, Any]
 
@@ -39,6 +49,11 @@ class Transaction:
     taken: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
     parked: list[Row] = field(default_factory=list)
+    retried: set[str] = field(default_factory=set)
+    written_by_nobody: set[str] = field(default_factory=set)
+    """Runs that nobody owns and that got a record all the same: it must have been their end."""
+    emptied: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
 
 
 class Auditor:
@@ -65,6 +80,7 @@ class Auditor:
             self.world.note(f"{process.label} {told(change)}")
             getattr(self, f"_{change.table}")(at, change.old, change.new)
         self._signals_were_taken_once(at)
+        self._nothing_is_left_of_the_deleted(at)
         for row in at.parked:
             self._is_parked_for_a_reason(row)
         self._is_anything_stranded()
@@ -121,15 +137,23 @@ class Auditor:
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _runs(self, at: Transaction, old: Row | None, new: Row | None) -> None:
-        if new is None or old is None:
-            if new is None or new["state"] != "pending":
-                self._broken(f"a run was deleted, or inserted in the middle of its life: {old} -> {new}")
-            else:
-                self.shadow.unfinished.add(new["id"])
-                self.shadow.runs[new["id"]] = RunShadow(new["id"], "pending", None, new["wake_at"], new["workflow"], self.world.now)
+        if new is None:
+            self._is_deleted(at, old)
+            return
+        if old is None:
+            if new["state"] != "pending":
+                self._broken(f"a run was inserted in the middle of its life: {new}")
+            self.shadow.unfinished.add(new["id"])
+            self.shadow.deleted.discard(new["id"])
+            self.shadow.runs[new["id"]] = RunShadow(new["id"], "pending", None, new["wake_at"], new["workflow"], self.world.now)
             return
         run = self.shadow.runs[new["id"]]
-        if old["state"] in FINAL:
+        if old["state"] == "failed" and new["state"] == "waiting" and run.id in at.retried:
+            run.retries += 1
+            run.resumptions += 1
+            self.shadow.unfinished.add(run.id)
+            self.world.saw("a failed run was retried")
+        elif old["state"] in FINAL:
             self._broken(f"I4: run {run.id} was {old['state']} and has been changed: {old} -> {new}")
         if (old["state"], new["state"]) not in TRANSITIONS:
             self._broken(f"run {run.id} went from {old['state']} to {new['state']}")
@@ -146,6 +170,9 @@ class Auditor:
             at.finished.add(run.id)
         if new["state"] in FINAL or new["state"] == "quarantined":
             self.shadow.unfinished.discard(run.id)
+        elif old["state"] == "paused" and new["state"] == "waiting":
+            run.resumptions += 1
+            self.world.saw("a paused run goes on")
         elif old["state"] == "quarantined":
             self.shadow.unfinished.add(run.id)
             run.resumptions += 1
@@ -202,19 +229,28 @@ class Auditor:
     # ── histories ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _history(self, at: Transaction, old: Row | None, new: Row | None) -> None:
-        if old is not None or new is None:
-            self._broken(f"I1: a record was changed or deleted: {old} -> {new}")
+        if new is None:
+            assert old is not None
+            at.emptied.add(old["run_id"])
             return
+        if old is not None:
+            self._broken(f"I1: a record was changed: {old} -> {new}")
         run = self.shadow.runs[new["run_id"]]
+        if new["generation"] != run.generation:
+            self._broken(f"M23: run {run.id}: a record of generation {new['generation']}, it is in generation {run.generation}")
         last = run.records[-1] if run.records else None
         if new["position"] != len(run.records) + 1:
             self._broken(f"I3: run {run.id}: record {new['position']} follows record {len(run.records)}")
         if last is not None and (new["at"] < last["at"] or last["kind"] in FINAL):
             self._broken(f"I3: run {run.id}: record {new['position']} ({new['kind']}) stands behind or before its predecessor {last}")
-        if run.owner is None or run.owner != at.fence:
+        if run.owner is None and (run.id in at.retried or new["kind"] in ("cancel", "cancelled")):
+            at.written_by_nobody.add(run.id)
+        elif run.owner is None or run.owner != at.fence:
             self._broken(f"I7: {at.process.label} as {at.fence} wrote a record of run {run.id}, which belongs to {run.owner}")
         run.records.append(new)
         run.changed_at = self.world.now
+        if new["kind"] == "cancel":
+            self.world.saw("a cancel was told")
         check = getattr(self, f"_record_{new['kind']}", None)
         if check is not None:
             check(at, run, new)
@@ -263,12 +299,17 @@ class Auditor:
         """I8: what leaves an inbox enters the history in that order, in the same transaction; only an end drops the rest."""
         for run_id in at.signals.keys() | at.taken.keys():
             recorded, taken = at.signals.get(run_id, []), at.taken.get(run_id, [])
+            if run_id in at.retried:
+                continue
             dropped = taken[len(recorded) :]
             if taken[: len(recorded)] != recorded or (dropped and run_id not in at.finished):
                 self._broken(f"I8: run {run_id}: signals {taken} left the inbox, {recorded} were recorded")
 
     def _signal_keys(self, at: Transaction, old: Row | None, new: Row | None) -> None:
-        if old is not None or new is None:
+        if new is None:
+            assert old is not None
+            at.emptied.add(old["run_id"])
+        elif old is not None:
             self._broken(f"I9: a key was changed or forgotten: {old} -> {new}")
         elif new["key"] in self.shadow.runs[new["run_id"]].keys:
             self._broken(f"I9: key {new['key']} was stored twice for run {new['run_id']}")
@@ -283,6 +324,46 @@ class Auditor:
         else:
             assert old is not None
             self.shadow.runs[old["run_id"]].attempts.pop(old["command"], None)
+
+    # ── what people want of runs ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _requests(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        if new is not None and self.shadow.runs[new["run_id"]].is_final:
+            self._broken(f"G13: something is wanted of a run that has ended: {new}")
+
+    def _generations(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        if new is None:
+            return
+        run = self.shadow.runs[new["run_id"]]
+        if run.state != "failed" or new["generation"] != run.generation + 1 or new["base_position"] >= len(run.records):
+            self._broken(f"M24: run {run.id} is {run.state} in generation {run.generation} with {len(run.records)} records: {new}")
+        at.retried.add(run.id)
+        run.generation = new["generation"]
+        del run.records[new["base_position"] :]
+        run.steps = {record["command"]: record for record in run.records if record["kind"] in ("step", "step_failed")}
+        run.timers = {record["command"] for record in run.records if record["kind"] == "timer"}
+
+    def _is_deleted(self, at: Transaction, old: Row | None) -> None:
+        assert old is not None
+        if old["state"] not in FINAL:
+            self._broken(f"G20: run {old['id']} was deleted though it is {old['state']}")
+        at.deleted.add(old["id"])
+        del self.shadow.runs[old["id"]]
+        self.shadow.deleted.add(old["id"])
+        self.ledger.forget(old["id"])
+        self.world.saw("a run was deleted")
+
+    def _nothing_is_left_of_the_deleted(self, at: Transaction) -> None:
+        """I19, G20: all rows of a run, or none."""
+        if at.emptied - at.deleted:
+            self._broken(f"I1: records or keys of {at.emptied - at.deleted} were deleted, and the runs were not")
+        for run_id in at.deleted:
+            for table in ("history", "generations", "attempts", "inbox", "requests", "signal_keys"):
+                if self._db.execute(f"select 1 from {table} where run_id = ? limit 1", (run_id,)).fetchall():
+                    self._broken(f"I19: run {run_id} was deleted and has rows in {table}")
+        for run_id in at.written_by_nobody - at.retried:
+            if self.shadow.runs[run_id].state != "cancelled":
+                self._broken(f"I7: {at.process.label} wrote a record of run {run_id}, which belongs to nobody")
 
 
 def told(change: RowChange) -> str:

@@ -30,6 +30,11 @@ SOMETIMES = (
     "an inbox was full",
     "a step failed for good after several tries",
     "the disk failed to sync",
+    "a cancel was told",
+    "a run was paused",
+    "a paused run goes on",
+    "a failed run was retried",
+    "a run was deleted",
 )
 
 

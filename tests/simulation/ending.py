@@ -15,6 +15,10 @@ from tests.simulation.rows import RunShadow
 from tests.simulation.world import Violation
 
 CALM_SECONDS_MOST = 3600
+LAST_RECORDS = """
+select id, state, (select max(position) from history where history.namespace = runs.namespace and run_id = id
+    and history.generation = runs.generation) from runs
+"""
 TIMERS_OF_AN_IDLE_WORKER = 4  # its lease, its sweep, its alarm, and the supervisor's flow
 
 
@@ -126,6 +130,8 @@ class Ending:
         """I22. Those who were down when the world was healed are coming back."""
         self._world.run(lambda: all(host.is_up for host in self._workers), at_most=5 * SECOND)
         self._world.run(lambda: False, at_most=SECOND)
+        # One that was told to stop while it was starting has ended meanwhile, and comes back.
+        self._world.run(lambda: all(host.is_up and host.engine is not None for host in self._workers), at_most=5 * SECOND)
         for _ in range(20):  # threads whose result nobody wants may still be under way
             if any(host.engine is not None and leaks(host.engine) for host in self._workers):
                 self._world.run(lambda: False, at_most=SECOND)
@@ -157,14 +163,16 @@ class Ending:
     def _nothing_is_left_in_the_store(self) -> None:
         db = apsw.Connection(self._machine.path, flags=apsw.SQLITE_OPEN_READWRITE)
         states = {run.id for run in self._shadow.runs.values() if run.is_final}
-        for table in ("attempts", "inbox"):
-            left = [run_id for (run_id,) in db.execute(f"select distinct run_id from {table}").fetchall() if run_id in states]
+        for table, where in (("attempts", "where intent is null"), ("inbox", ""), ("requests", "")):
+            left = [run_id for (run_id,) in db.execute(f"select distinct run_id from {table} {where}").fetchall() if run_id in states]
             if left:
                 self._fail(f"I19: ended runs {left} have rows in {table}")
-        for run_id, state, records in db.execute("select id, state, (select count(*) from history where run_id = id) from runs").fetchall():
+        for run_id, state, last in db.execute(LAST_RECORDS).fetchall():
             run = self._shadow.runs[run_id]
-            if (state, records) != (run.state, len(run.records)):
-                self._fail(f"I20: {run_id} is {state} with {records} records on disk, {run.state} with {len(run.records)} were committed")
+            if (state, last) != (run.state, len(run.records)):
+                self._fail(f"I20: {run_id} is {state} with {last} records on disk, {run.state} with {len(run.records)} were committed")
+            if run.is_to_be_cancelled and state != "cancelled":
+                self._fail(f"I12: {run_id} was to be cancelled, as somebody was told, and is {state}")
         db.close()
 
     def _every_history_replays(self) -> None:

@@ -24,7 +24,8 @@ class Effect:
     serial: int
     step: str
     resumptions: int
-    """How often its run had been resumed after a quarantine, which gives up what is under way."""
+    """How often its run had been resumed or retried, which gives up what is under way."""
+    retries: int
     ended: str | None = None
 
     def end(self, outcome: BaseException | None) -> Any:
@@ -52,8 +53,9 @@ class Ledger:
     def begin(self, info: Info, op: Op, seen: int) -> Effect:
         _, run_id, _, command = (info.idempotency_key or "").split("/")
         incarnation = (info.fencing_token or "").partition("-")[2]
+        run = self.shadow.runs[run_id]
         effect = Effect(
-            self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"], self.shadow.runs[run_id].resumptions
+            self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"], run.resumptions, run.retries
         )
         before = self.by_command.setdefault((run_id, effect.command), [])
         self.world.note(f"body of {run_id}/{command} attempt {effect.attempt} begins in {incarnation}: {op['step']} {op['place']}")
@@ -92,11 +94,19 @@ class Ledger:
             intent = None if attempt is None else attempt["intent"]
             checks += [
                 (intent == effect.incarnation, lambda: f"G4: {where} began without its intent on disk ({intent})"),
-                (not any(one.attempt == effect.attempt for one in before), lambda: f"G4: {where} began a second time"),
+                (
+                    not any((one.attempt, one.retries) == (effect.attempt, effect.retries) for one in before),
+                    lambda: f"G4: {where} began a second time",
+                ),
             ]
         for holds, text in checks:
             if not holds:
                 self.world.violate(text())
+
+    def forget(self, run_id: str) -> None:
+        """The run was deleted; another may come under its id."""
+        for key in [key for key in self.by_command if key[0] == run_id]:
+            del self.by_command[key]
 
     def is_watching(self, effect: Effect) -> bool:
         """Of a process that is dead, the collector's end of its coroutines is nobody's concern."""

@@ -1,7 +1,7 @@
 """Those who start runs and send signals, repeat what they do not know the outcome of, and look whether what was acknowledged is there."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
@@ -9,7 +9,19 @@ from typing import Any, TypeVar
 from perdure import Client
 from perdure.codec.values import encode
 from perdure.engine.ports import Ports
-from perdure.errors import InboxFull, RunConflict, RunEnded, RunFailed, RunNotFound, StoreError, StoreFailed, StoreUnavailable
+from perdure.errors import (
+    InboxFull,
+    NotRetryable,
+    RunCancelled,
+    RunConflict,
+    RunEnded,
+    RunFailed,
+    RunNotEnded,
+    RunNotFound,
+    StoreError,
+    StoreFailed,
+    StoreUnavailable,
+)
 from perdure.settings import Settings
 from tests.simulation.audit import Auditor
 from tests.simulation.programs import TOPICS, random_program
@@ -42,7 +54,16 @@ class Await:
     seconds: float
 
 
-Intention = Start | Send | Await
+@dataclass(slots=True)
+class Order:
+    """What somebody wants of a run: cancel, pause, resume, retry or delete it."""
+
+    run_id: str
+    verb: str
+    repeats: int
+
+
+Intention = Start | Send | Await | Order
 
 
 @dataclass(slots=True)
@@ -78,14 +99,18 @@ class Flow:
                         await self._send(client, intention)
                     case Await():
                         await self._await(client, intention)
+                    case Order():
+                        await self._order(client, intention)
                 return
             except StoreFailed:
                 raise  # only a new process helps
             except (StoreError, RunNotFound, InboxFull) as error:
+                if isinstance(error, RunNotFound) and intention.run_id in self.auditor.shadow.deleted:
+                    return
                 self.world.note(f"{self.name}: {type(error).__name__}, tries again")
                 if isinstance(error, InboxFull):
                     self.world.saw("an inbox was full")
-                    if self.auditor.shadow.runs[intention.run_id].state == "quarantined":
+                    if self.auditor.shadow.runs[intention.run_id].state in ("quarantined", "paused"):
                         return
                 await asyncio.sleep(self.random.choice((0.01, 0.2, 1.0)))
 
@@ -107,12 +132,54 @@ class Flow:
 
     async def _start(self, client: Client, intention: Start) -> None:
         run = await self._told_the_truth(intention, client.start(intention.workflow, intention.program, id=intention.run_id))
-        self._is_acknowledged(intention.run_id in self.auditor.shadow.runs, f"the start of {intention.run_id}")
-        for _ in range(intention.repeats):
+        shadow = self.auditor.shadow
+        self._is_acknowledged(intention.run_id in {*shadow.runs, *shadow.deleted}, f"the start of {intention.run_id}")
+        for _ in range(0 if intention.run_id in shadow.deleted else intention.repeats):
             await client.start(intention.workflow, intention.program, id=intention.run_id)
             await self._conflicts(client, intention)
             if (await run.status()).id != intention.run_id:
                 self.world.violate(f"I23: {intention.run_id} was started and is not shown")
+
+    async def _order(self, client: Client, intention: Order) -> None:
+        call = getattr(client.run(intention.run_id), intention.verb)
+        for _ in range(1 + intention.repeats):
+            try:
+                await self._unless_refused(intention, call)
+            except (RunEnded, RunNotEnded, NotRetryable) as error:
+                self.world.saw(f"refused to {intention.verb}: {type(error).__name__}")
+                return
+            self.world.note(f"{self.name}: {intention} is acknowledged")
+            self._was_ordered(intention)
+
+    async def _unless_refused(self, intention: Order, call: Callable[[], Awaitable[None]]) -> None:
+        run = self.auditor.shadow.runs.get(intention.run_id)
+        was_final, was_failed = run is not None and run.is_final, run is not None and run.state == "failed"
+        try:
+            await call()
+        except RunEnded:
+            if not was_final and not self._has_ended(intention.run_id):
+                self.world.violate(f"G13: {intention} was refused as ended, and it has not")
+            raise
+        if was_failed and intention.verb in ("cancel", "pause", "resume") and self._is_still(intention.run_id, "failed"):
+            self.world.violate(f"G13: {intention} of a failed run was taken")
+
+    def _has_ended(self, run_id: str) -> bool:
+        run = self.auditor.shadow.runs.get(run_id)
+        return run is None or run.is_final
+
+    def _is_still(self, run_id: str, state: str) -> bool:
+        run = self.auditor.shadow.runs.get(run_id)
+        return run is not None and run.state == state
+
+    def _was_ordered(self, intention: Order) -> None:
+        run = self.auditor.shadow.runs.get(intention.run_id)
+        if run is None:
+            return
+        if intention.verb == "cancel":
+            run.is_to_be_cancelled = True
+            self.world.saw("a run was to be cancelled")
+        if intention.verb == "pause" and run.state == "paused":
+            self.world.saw("a run was paused")
 
     async def _conflicts(self, client: Client, intention: Start) -> None:
         try:
@@ -129,9 +196,13 @@ class Flow:
         try:
             await self._told_the_truth(intention, run.signal(intention.topic, intention.payload, key=intention.key))
         except RunEnded:
-            if key in self.auditor.shadow.runs[intention.run_id].keys:
+            if intention.run_id in self.auditor.shadow.deleted:
+                return
+            if key in self.auditor.shadow.runs[intention.run_id].keys and not self.auditor.shadow.runs[intention.run_id].retries:
                 self.world.violate(f"M22: {intention.key} was sent to {intention.run_id} before its end, and its repeat is refused")
             self.world.saw("a signal came after the end")
+            return
+        if intention.run_id in self.auditor.shadow.deleted:
             return
         self._is_acknowledged(key in self.auditor.shadow.runs[intention.run_id].keys, f"signal {intention.key} to {intention.run_id}")
         for number in range(intention.repeats):
@@ -139,15 +210,18 @@ class Flow:
             self.world.saw("a signal was repeated")
 
     async def _await(self, client: Client, intention: Await) -> None:
-        run = self.auditor.shadow.runs.get(intention.run_id)
         try:
             result = encode(await client.run(intention.run_id).result(timeout=intention.seconds), Any, what="result", limit=1 << 20)
         except TimeoutError:
             return
-        except RunFailed:
+        except (RunFailed, RunCancelled):
             result = None
+        if intention.run_id in self.auditor.shadow.deleted:
+            return
         run = self.auditor.shadow.runs[intention.run_id]
         self.world.saw("a result was waited for")
+        if run.retries:
+            return  # the result may be the one before
         if not run.is_final or result != run.records[-1]["output"]:
             self.world.violate(f"I23: the result of {run.id} is given as {result!r}, it is {run.state} with {run.records[-1]}")
 
@@ -173,9 +247,10 @@ class VirtualClient(Client):
 
 
 def flows_of(swarm: Swarm, world: World, auditor: Auditor, count: int) -> list[Flow]:
-    """The seed's runs and signals, dealt to this many flows."""
+    """The seed's runs, signals and orders, dealt to this many flows. What concerns a run comes after its start: nobody waits in a ring."""
     draw = world.random("plan")
     flows = [Flow(f"flow{number}", world, auditor, world.random(f"flow/{number}")) for number in range(count)]
+    left: list[tuple[Flow, str, list[str]]] = []
     for number in range(swarm.runs):
         run_id, workflow = f"r{number}", draw.choice(("play", "play", "play_also"))
         with_huge = swarm.has("refusals") and draw.random() < 0.2
@@ -183,10 +258,27 @@ def flows_of(swarm: Swarm, world: World, auditor: Auditor, count: int) -> list[F
         if with_huge:
             auditor.quarantine_expected.add(run_id)
         draw.choice(flows).intentions.append(Start(run_id, workflow, program, draw.choice((0, 0, 1))))
+        left += [(draw.choice(flows), run_id, list(verbs)) for verbs in draw.sample(ORDERS, draw.choice((0, 0, 1, 2)))]
         for order in range(draw.choice((0, 1, 3, 8))):
             flow = draw.choice(flows)
             if draw.random() < 0.15:
                 flow.intentions.append(Await(run_id, draw.choice((0.5, 3, 15))))
             payload = {"flow": flow.name, "order": len(flow.intentions), "key": f"k{order}"}
             flow.intentions.append(Send(run_id, draw.choice(TOPICS), payload, f"k{order}", draw.choice((0, 0, 1, 2))))
+            give_orders(draw, left, 0.3)
+    while left:
+        give_orders(draw, left, 0.5)
     return flows
+
+
+def give_orders(draw: Random, left: list[tuple[Flow, str, list[str]]], chance: float) -> None:
+    """Of each that is left, perhaps the next."""
+    for flow, run_id, verbs in left:
+        if verbs and draw.random() < chance:
+            if verbs[0] in ("retry", "delete"):  # of a run that has ended
+                flow.intentions.append(Await(run_id, draw.choice((3, 15))))
+            flow.intentions.append(Order(run_id, verbs.pop(0), draw.choice((0, 0, 1))))
+    left[:] = [one for one in left if one[2]]
+
+
+ORDERS = (("cancel",), ("pause", "resume"), ("pause", "resume"), ("pause", "resume", "cancel"), ("retry",), ("retry",), ("delete",))

@@ -28,7 +28,11 @@ class Author:
     def op(self, depth: int) -> Op:
         kinds = ["step"] * 8 + ["sleep"] * 3 + ["receive"] * 3 + ["status", "values"]
         if depth < 2:
-            kinds += ["gather"] * 3 + ["group", "limit", "limit", "race", "race", "attempt", "background", "locked", "pipe"]
+            kinds += (
+                ["guarded", "guarded"]
+                + ["gather"] * 3
+                + ["group", "limit", "limit", "race", "race", "attempt", "background", "locked", "pipe"]
+            )
         kind = self._draw.choice(kinds)
         if kind == "step":
             return self.step()
@@ -49,7 +53,7 @@ class Author:
             "takes": draw.choice((0, 0, 0, 0.001, 0.02, 0.3, draw.choice((1.0, 4.0, 15.0)))),
             "fails": draw.choice((0, 0, 0, 0, 1, 1, 2, 9)),
             "error": draw.choice(("oops", "oops", "oops", "final", "later", "odd")),
-            "is_caught": draw.random() < 0.9,
+            "is_caught": draw.random() < 0.85,
         }
 
     # ── waits ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -90,6 +94,9 @@ class Author:
 
     def _attempt(self, depth: int) -> Op:
         return {"body": self.sequence(depth + 1, 3)}
+
+    def _guarded(self, depth: int) -> Op:
+        return {"body": self.sequence(depth + 1, 3), "clean_up": self.sequence(depth + 1, 2)}
 
     def _background(self, depth: int) -> Op:
         return {"body": self.sequence(depth + 1, 2), "meanwhile": self.sequence(depth + 1, 2), "cancels": self._draw.random() < 0.5}

@@ -6,6 +6,7 @@ import apsw
 
 from perdure.errors import CorruptedHistory, NonDeterminism
 from perdure.model.records import Record, RecordKind
+from perdure.model.states import RunState
 from perdure.runtime.commands import Raised, Returned
 from perdure.runtime.execution import Execution
 from perdure.store.protocol import Loaded
@@ -71,4 +72,7 @@ def differences(execution: Execution, loaded: Loaded) -> list[str]:
             is_same = last is not None and last.kind is RecordKind.FAILED
         case None:
             is_same = False
+    if execution.is_cancelled or row.state is RunState.CANCELLED:  # whatever its code did about it, and were it never run
+        kinds = [record.kind for record in loaded.records]
+        is_same = row.state is RunState.CANCELLED and kinds[-1] is RecordKind.CANCELLED and kinds.count(RecordKind.CANCEL) == 1
     return [] if is_same else [f"I21: run {row.id} is recorded as {row.state} with {last}, its history leads to {execution.outcome}"]

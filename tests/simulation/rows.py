@@ -22,6 +22,11 @@ class RunShadow:
     keys: set[str] = field(default_factory=set)
     owners: list[str] = field(default_factory=list)
     resumptions: int = 0
+    """How often it was taken up again by somebody: resumed or retried, which gives up what was under way."""
+    retries: int = 0
+    generation: int = 0
+    is_to_be_cancelled: bool = False
+    """Somebody was told that it is."""
 
     @property
     def is_final(self) -> bool:
@@ -37,3 +42,4 @@ class Shadow:
     """Those that are buried stay here, dead."""
     hosts: dict[str, str] = field(default_factory=dict)
     """Incarnation -> the process it lives in."""
+    deleted: set[str] = field(default_factory=set)

@@ -18,6 +18,7 @@ where case state
         when 'quarantined' then error is null
         when 'waiting' then
             exists (select 1 from inbox where inbox.namespace = runs.namespace and run_id = runs.id) and wake_at is null
+            or exists (select 1 from requests where requests.namespace = runs.namespace and run_id = runs.id) and wake_at is null
             or wake_at is null and coalesce(cast(waiting_for as text), '') not like '%"kind":"signal"%'
         else owner is not null or wake_at is not null
     end

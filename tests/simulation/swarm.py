@@ -90,4 +90,5 @@ def settings_of(draw: Random) -> Settings:
         store_retry_seconds_first=0.05,
         store_retry_seconds_most=draw.choice((0.2, 2.0)),
         drain_seconds=draw.choice((0.5, 10.0)),
+        cancel_grace_seconds=draw.choice((0.0, 0.5, 5.0, 300.0)),
     )

@@ -15,6 +15,8 @@ COLUMNS = {
     "inbox": ("run_id", "number", "arrived_at", "topic", "payload"),
     "signal_keys": ("run_id", "key"),
     "attempts": ("run_id", "command", "failures", "next_at", "intent"),
+    "requests": ("run_id", "kind"),
+    "generations": ("run_id", "generation", "base_generation", "base_position"),
     "workers": ("incarnation", "state", "checkpoint", "expires_at"),
 }
 

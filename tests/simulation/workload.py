@@ -193,6 +193,12 @@ class Player:
         except Exception as error:
             return type(error).__name__
 
+    async def do_guarded(self, op: Op) -> Any:
+        try:
+            return await self.perform(op["body"])
+        finally:
+            await self.perform(op["clean_up"])
+
     async def do_background(self, op: Op) -> Any:
         task = asyncio.create_task(self.perform(op["body"]))
         meanwhile = await self.perform(op["meanwhile"])

@@ -18,7 +18,8 @@ from perdure.errors import CorruptedHistory, NonDeterminism
 from perdure.model.records import Record
 from perdure.runtime.replaying import check_stand
 from perdure.settings import Settings
-from perdure.store.protocol import Loaded, Park, PutAside, Quarantine, Release
+from perdure.store.endings import Park, PutAside, Quarantine, Release
+from perdure.store.protocol import Loaded
 
 log = logging.getLogger("perdure.engine")
 _DEADLOCK = "it waits for its own queues, events or locks only: nothing can ever wake it; fix the workflow, then resume the run"

@@ -14,20 +14,8 @@ from perdure.engine.tenure import Tenure
 from perdure.errors import StoreError, StoreFailed
 from perdure.settings import Settings
 from perdure.store.calls import CallSpoiled
-from perdure.store.protocol import (
-    BadItem,
-    Change,
-    Checkpoint,
-    Claims,
-    Committed,
-    DueTimer,
-    FenceLost,
-    Park,
-    PutAside,
-    Store,
-    UnknownOutcome,
-    Written,
-)
+from perdure.store.endings import Park, PutAside
+from perdure.store.protocol import BadItem, Change, Checkpoint, Claims, Committed, DueTimer, FenceLost, Store, UnknownOutcome, Written
 
 log = logging.getLogger("perdure.engine")
 

@@ -7,7 +7,7 @@ from perdure.engine.live import LiveRun
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
 from perdure.runtime.commands import Raised, Returned
-from perdure.store.protocol import Finish
+from perdure.store.endings import Finish
 
 
 def ending_of(run: LiveRun, encode: Callable[[BaseException], bytes]) -> Finish:

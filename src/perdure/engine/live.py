@@ -10,7 +10,8 @@ from perdure.engine.transactional import TransactionalCall
 from perdure.model.records import NewRecord
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
-from perdure.store.protocol import AttemptFailed, Ending, Intent
+from perdure.store.endings import Ending
+from perdure.store.protocol import AttemptFailed, Intent
 
 
 @dataclass(slots=True)

@@ -10,7 +10,11 @@ _SHOWN_MOST = 20
 def waiting_for(run: LiveRun) -> bytes:
     """The JSON list that is stored with a parked run."""
     waits: list[dict[str, object]] = []
-    deadline = run.execution.next_deadline()
+    if run.execution.clean_up_ends_at is not None:
+        until = to_datetime(run.execution.clean_up_ends_at)
+        text = f"its clean-up after a cancel, until {until:%Y-%m-%d %H:%M:%S} UTC at most"
+        waits.append({"kind": "clean_up", "text": text, "until": until})
+    deadline = run.execution.next_timer()
     if deadline is not None:
         until = to_datetime(deadline)
         waits.append({"kind": "timer", "text": f"timer until {until:%Y-%m-%d %H:%M:%S} UTC", "until": until})

@@ -27,7 +27,8 @@ from perdure.model.records import Record
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
-from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Finish, Loaded, Park, PutAside, Store, Written
+from perdure.store.endings import Finish, Park, PutAside
+from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Loaded, Store, Written
 
 log = logging.getLogger("perdure.engine")
 

@@ -242,7 +242,11 @@ class Execution:
     def due(self, now: Instant) -> list[tuple[Instant, int]]:
         return self._loop.due(now)
 
+    def next_timer(self) -> Instant | None:
+        return self._loop.next_deadline()
+
     def next_deadline(self) -> Instant | None:
+        """Of its timers and of the time to clean up."""
         timer, end = self._loop.next_deadline(), self.clean_up_ends_at
         return timer if end is None or (timer is not None and timer < end) else end
 

@@ -14,6 +14,7 @@ from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.store.calls import Call
+from perdure.store.endings import Ending
 
 STRIKES_ALONE = 2  # deaths under a run's code after which it runs alone: from there on no neighbour can be the cause
 STRIKES_MOST = 5  # deaths, the last ones alone, after which it is quarantined
@@ -68,62 +69,6 @@ class Intent:
     command: int
     name: str
     digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Park:
-    """Give the run up until `wake_at` (None: until a signal). Holds only if this change records nothing and the inbox is empty."""
-
-    wake_at: Instant | None
-    waiting_for: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Give the run up at once, for another worker (or this one, later) to claim."""
-
-    wake_at: Instant | None = None  # None: now
-    needs_python: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantine:
-    error: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The last record of the run. Its inbox, requests and attempts go with it.
-
-    Where a cancel waits for the run it is recorded first and the run ends cancelled; the error stays with it. `stands`: not so.
-    """
-
-    state: RunState
-    record: NewRecord
-    stands: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PutAside:
-    """Give the run up until it is resumed. Holds only if that is still wanted and this change records nothing."""
-
-    waiting_for: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """The last record of this generation. The next one has `input`, begins with a `started` record and `carried`, and is due at once.
-
-    Signals in the inbox and requests wait for it as they are.
-    """
-
-    record: NewRecord
-    input: bytes
-    carried: Sequence[NewRecord] = ()
-
-
-Ending = Park | Release | Quarantine | Finish | PutAside | Continue
-"""What ends a run's stay with its owner."""
 
 
 @dataclass(slots=True)
@@ -349,6 +294,9 @@ class Store(Protocol):
         """Newest first by (created_at, id), those before the given place."""
 
     # ── what people want of a run ────────────────────────────────────────────────────────────────────────────────────
+
+    async def wanted(self, run_id: str) -> Sequence[str]:
+        """What its owner is to do about it, and was not told yet: cancel, pause."""
 
     async def cancel(self, run_id: str, grace: Microseconds) -> None:
         """Let its code be told once and have `grace` to clean up; with the request whatever sleeps is woken, and a pause is over.

@@ -34,7 +34,7 @@ def plan(db: apsw.Connection, statement: str) -> list[str]:
 def test_every_query_can_be_prepared_and_touches_its_tables_by_key(db: apsw.Connection, subject: str, name: str) -> None:
     steps = plan(db, named_queries(subject)[name])
 
-    tables = ("runs", "history", "inbox", "attempts", "signal_keys", "workers", "suspects")
+    tables = ("runs", "history", "inbox", "attempts", "signal_keys", "workers", "suspects", "requests", "generations")
     scans = [step for step in steps if step.startswith("SCAN") and step.split()[1] in tables]
     sorts = [step for step in steps if "TEMP B-TREE" in step]
     assert (subject, name) in READS_ALL_ON_PURPOSE or not scans + sorts, steps
@@ -50,6 +50,12 @@ def test_every_query_can_be_prepared_and_touches_its_tables_by_key(db: apsw.Conn
         ("claims", "owned", "COVERING INDEX runs_owned (namespace=? AND owner=?)"),
         ("claims", "dead_owners", "COVERING INDEX runs_owned (namespace=? AND owner>?)"),
         ("runs", "listed", "INDEX runs_listed (namespace=? AND (created_at,id)<(?,?))"),
+        ("runs", "listed_of_state", "INDEX runs_by_state (namespace=? AND state=? AND (created_at,id)<(?,?))"),
+        ("runs", "listed_of_workflow", "INDEX runs_by_workflow (namespace=? AND workflow=? AND state=? AND (created_at,id)<(?,?))"),
+        ("removal", "expired", "COVERING INDEX runs_ended (namespace=? AND state=? AND ended_at<?)"),
+        ("removal", "records", "COVERING INDEX sqlite_autoindex_history_1 (namespace=? AND run_id=?)"),
+        ("requests", "any", "PRIMARY KEY (namespace=?)"),
+        ("requests", "of_run", "PRIMARY KEY (namespace=? AND run_id=?)"),
     ],
 )
 def test_the_hot_queries_use_the_index_made_for_them(db: apsw.Connection, subject: str, name: str, expected: str) -> None:
@@ -67,6 +73,6 @@ def test_a_query_without_a_name_of_its_own_a_guarantee_or_a_statement_is_refused
 
 def test_no_query_is_left_that_nobody_uses() -> None:
     code = "".join(path.read_text() for path in FOLDER.parent.glob("*.py"))
-    indirect = {"note", "give_up", "quarantine", "finish"}
+    indirect = {"note", "give_up", "put_aside", "quarantine", "succeed", "finish"}
 
     assert [name for _, name in ALL if f'"{name}"' not in code and name not in indirect] == []

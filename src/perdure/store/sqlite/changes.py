@@ -11,7 +11,8 @@ from perdure.errors import PerdureError
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
 from perdure.store.calls import Call
-from perdure.store.protocol import Change, Continue, DueTimer, Ending, Finish, Park, PutAside, Quarantine, Release, Written
+from perdure.store.endings import Continue, Ending, Finish, Park, PutAside, Quarantine, Release
+from perdure.store.protocol import Change, DueTimer, Written
 from perdure.store.sqlite.calls import Calls
 from perdure.store.sqlite.generations import Generation, generation_row
 from perdure.store.sqlite.queries import named_queries
@@ -44,6 +45,8 @@ class Rows:
     ended: list[Row] = field(default_factory=list)
     put_aside: list[Row] = field(default_factory=list)
     met: list[Row] = field(default_factory=list)
+    tell_cancel: list[Row] = field(default_factory=list)
+    forget_requests: list[Row] = field(default_factory=list)
     succeed: list[Row] = field(default_factory=list)
     open_generation: list[Row] = field(default_factory=list)
     forget_attempts: list[Row] = field(default_factory=list)
@@ -72,6 +75,8 @@ class Rows:
         many(db, "forget_tries", self.forget_tries)
         many(db, "empty_inbox", self.ended)
         many(db, "meet", self.met)
+        many(db, "tell_cancel", self.tell_cancel)
+        many(db, "forget_requests", self.forget_requests)
 
 
 def many(db: apsw.Connection, name: str, rows: Sequence[Row]) -> int:
@@ -210,7 +215,8 @@ class Gathering:
                 self.rows.finish.append((*mine, state, at, *kept))
                 self.rows.ended.append(mine[:2])
                 (self.rows.forget_tries if state is RunState.FAILED else self.rows.forget_attempts).append(mine[:2])
-                met = wishes
+                if wishes or state is not RunState.COMPLETED:  # a run that was told of a cancel does not complete
+                    self.rows.forget_requests.append(mine[:2])
             case Quarantine(error=error):
                 self.rows.quarantine.append((*mine, error, *kept))
                 met = wishes
@@ -257,7 +263,7 @@ class Gathering:
         if cancel is not None and is_full and cancel[0] > page[-1][1]:
             cancel = None  # it comes after signals that are still in the inbox
         elif cancel is not None:
-            self.rows.met.append((self._namespace, change.run_id, CANCEL))
+            self.rows.tell_cancel.append((self._namespace, change.run_id, self._now))
         return merge(page, firing, cancel), is_full or len(firing) < len(due)
 
     def _has_signals(self, run_id: str) -> bool:

@@ -13,7 +13,7 @@ from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.runs import read_run
 from perdure.store.sqlite.signals import last_arrival
 from perdure.store.sqlite.statements import change, fetch
-from perdure.store.sqlite.wishes import CANCEL, PAUSE, cancel_record, wishes_of
+from perdure.store.sqlite.wishes import CANCEL, PAUSE, cancel_record
 
 SQL = named_queries("requests")
 RECORDS = named_queries("checkpoints")
@@ -30,23 +30,26 @@ def cancel(db: apsw.Connection, namespace: str, clock: Clock, run_id: str, grace
         end_unclaimed(db, namespace, row, now, grace)
         return
     arrived_at = max(now, last_arrival(db, namespace, run_id) + 1)
-    change(db, SQL["insert"], (namespace, run_id, CANCEL, arrived_at, grace))
+    if not change(db, SQL["insert"], (namespace, run_id, CANCEL, arrived_at, grace)):
+        return  # a repeat
     change(db, SQL["delete"], (namespace, run_id, PAUSE))
     change(db, SQL["wake"], (namespace, run_id, now))
 
 
 def end_unclaimed(db: apsw.Connection, namespace: str, row: RunRow, now: Instant, grace: Microseconds) -> None:
-    """Nobody owns it, and its code is not to be run: it ends here, with the two records that it would have ended with there."""
+    """Nobody owns it, and its code is not to be run: it ends here, with the records that it would have ended with there."""
     run = (namespace, row.id)
     position, at = fetch(db, SQL["last"], (*run, row.generation))[0]
     if position is None:
         position, at = generation(db, namespace, row.id, row.generation).base_position, row.created_at
     at = max(now, at)
-    for number, new in enumerate((cancel_record(grace), NewRecord(RecordKind.CANCELLED, row.workflow, error=row.error)), position + 1):
+    ended = NewRecord(RecordKind.CANCELLED, row.workflow, error=row.error)
+    was_told = any(told_at is not None for (told_at,) in fetch(db, SQL["cancel_of"], run))
+    for number, new in enumerate([ended] if was_told else [cancel_record(grace), ended], position + 1):
         record = Record(number, at, new.kind, new.name, input=new.input, error=new.error)
         change(db, RECORDS["insert_record"], history_row(namespace, row.id, row.generation, record))
     change(db, SQL["end_unclaimed"], (*run, at))
-    for statement in (RECORDS["forget_attempts"], RECORDS["empty_inbox"], RECORDS["clear_strikes"], SQL["delete_all"]):
+    for statement in (RECORDS["forget_attempts"], RECORDS["empty_inbox"], RECORDS["clear_strikes"], RECORDS["forget_requests"]):
         change(db, statement, run)
 
 
@@ -58,7 +61,7 @@ def pause(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> Non
         case RunState.QUARANTINED:
             raise NotRetryable(f"run {run_id} is quarantined and does not run until it is resumed; nothing was changed")
         case RunState.PENDING | RunState.WAITING | RunState.RUNNING:
-            if CANCEL in wishes_of(db, namespace, run_id):
+            if fetch(db, SQL["cancel_of"], (namespace, run_id)):
                 raise NotRetryable(f"run {run_id} is being cancelled and cannot be paused; nothing was changed")
             if not change(db, SQL["pause"], (namespace, run_id)):
                 change(db, SQL["insert"], (namespace, run_id, PAUSE, clock.now(), None))

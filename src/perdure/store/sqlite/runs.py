@@ -154,8 +154,8 @@ def read_generation(db: apsw.Connection, namespace: str, run_id: str, number: in
         return read_part(db, namespace, run_id, WHOLE)
     parts = lineage(db, namespace, run_id, number)
     records = [record for part in parts for record in read_part(db, namespace, run_id, part)]
-    gap = next((position for position, record in enumerate(records, 1) if record.position != position), None)
-    if gap is not None:
+    gap = next((position for position, record in enumerate(records, 1) if record.position != position), len(records) + 1)
+    if gap <= max(len(records), parts[-1].after):
         raise CorruptedHistory(f"run {run_id}: record {gap} is missing")
     return records
 

@@ -11,7 +11,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
 from perdure.store.protocol import Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
-from perdure.store.sqlite import checkpoints, claims, removal, requests, retries, runs, schema, signals, workers
+from perdure.store.sqlite import checkpoints, claims, removal, requests, retries, runs, schema, signals, wishes, workers
 from perdure.store.sqlite.database import Database
 from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.threads import ThreadRunner
@@ -189,6 +189,9 @@ class SqliteStore:
         return await self.runner.read(function)
 
     # ── what people want of a run ────────────────────────────────────────────────────────────────────────────────────
+
+    async def wanted(self, run_id: str) -> Sequence[str]:
+        return sorted(await self.runner.read(partial(wishes.wishes_of, namespace=self._namespace, run_id=run_id)))
 
     async def cancel(self, run_id: str, grace: Microseconds) -> None:
         await self.runner.write(partial(requests.cancel, namespace=self._namespace, clock=self._clock, run_id=run_id, grace=grace))

@@ -87,6 +87,14 @@ insert into generations
     (namespace, run_id, generation, reason, base_generation, base_position, key_generation, input, checksum, opened_at)
 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
+-- name: tell_cancel
+-- The run is told; a repeat finds that it was.
+update requests set told_at = ?3 where namespace = ?1 and run_id = ?2 and kind = 'cancel';
+
 -- name: meet
 -- What was wanted of the run is done, or can be done no more.
 delete from requests where namespace = ?1 and run_id = ?2 and kind = ?3;
+
+-- name: forget_requests
+-- Nothing is wanted any more of a run that has ended.
+delete from requests where namespace = ?1 and run_id = ?2;

@@ -1,10 +1,14 @@
 -- name: any
--- One row if anybody wants anything of any run.
-select 1 from requests where namespace = ?1 limit 1;
+-- One row if anybody wants anything of any run that it was not told yet.
+select 1 from requests where namespace = ?1 and told_at is null limit 1;
 
 -- name: of_run
--- What is wanted of one run and was not met yet.
-select kind, arrived_at, grace from requests where namespace = ?1 and run_id = ?2;
+-- What is wanted of one run and it was not told yet.
+select kind, arrived_at, grace from requests where namespace = ?1 and run_id = ?2 and told_at is null;
+
+-- name: cancel_of
+-- One row if the run is to be cancelled, and when it was told so.
+select told_at from requests where namespace = ?1 and run_id = ?2 and kind = 'cancel';
 
 -- name: last
 -- The last record of one generation.
@@ -18,13 +22,9 @@ insert into requests (namespace, run_id, kind, arrived_at, grace) values (?1, ?2
 -- It was met, or is wanted no more.
 delete from requests where namespace = ?1 and run_id = ?2 and kind = ?3;
 
--- name: delete_all
--- Nothing is wanted any more of a run that has ended.
-delete from requests where namespace = ?1 and run_id = ?2;
-
 -- name: addressed
--- Ids of runs of which something is wanted.
-select distinct run_id from requests where namespace = ?1 order by run_id limit ?2;
+-- Ids of runs of which something is wanted that they were not told yet.
+select distinct run_id from requests where namespace = ?1 and told_at is null order by run_id limit ?2;
 
 -- name: end_unclaimed
 -- One row if nobody owns the run and its code is not to be run: it is cancelled.
