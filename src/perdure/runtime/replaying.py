@@ -104,10 +104,8 @@ def _refused(workflow: Workflow[..., object], history: History) -> str | None:
 
 
 def _asked(execution: Execution, record: Record) -> StepCommand | None:
-    """The command that a step's record answers."""
-    if record.kind not in (RecordKind.STEP, RecordKind.STEP_FAILED) or record.command is None:
-        return None
-    return execution.open.get(record.command)
+    """The command that the record of an outcome answers; a timer has no digest."""
+    return None if record.command is None or record.digest is None else execution.open.get(record.command)
 
 
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,8 +114,8 @@ def _asked(execution: Execution, record: Record) -> StepCommand | None:
 def _ends(execution: Execution, history: History) -> str | None:
     if history.state.is_final:
         return _ends_otherwise(execution, history.records[-1]) if history.records else None
-    if history.state is RunState.RUNNING or execution.outcome is None:
-        return None  # one that was running may have been about to end
+    if history.state is RunState.RUNNING or execution.is_cancelled or execution.outcome is None:
+        return None  # one that was running, or was cancelled, may have been about to end
     return f"it was recorded to wait, with this code it {_outcome(execution)} at once"
 
 

@@ -45,7 +45,7 @@ async def original(item: str = "book") -> str:
 def recorded(of: Workflow[..., Any], *signals: Any, state: RunState = RunState.WAITING, **more: Any) -> History:
     with VirtualEngine(of, signals=signals).run() as engine:
         history = History(
-            "run-1", of.name, state, 0, engine.payload, b"seed", "3.11", False, 0, engine.execution.issued, (), tuple(engine.history), ()
+            "run-1", of.name, state, 0, engine.payload, b"seed", "3.11", False, 0, engine.execution.issued, 0, tuple(engine.history), ()
         )
         return replace(history, **more)
 
