@@ -33,6 +33,7 @@ SCENARIOS = {
     "signals": "wakeups:many_signals",
     "wake-up": "wakeups:lone_signals",
     "replay": "replaying:replay",
+    "check": "checking:check",
 }
 """Name -> where it is: module and function."""
 

@@ -133,7 +133,7 @@ REPLAYING = (
     bug(
         "leave a run that nothing can wake as waiting",
         f"{G11}::test_a_run_that_nothing_can_ever_wake_is_quarantined_with_that_sentence",
-        edits=(("engine/activation.py", "            self._quarantine(run, NonDeterminism(_DEADLOCK))", "            self.park(run)"),),
+        edits=(("engine/activation.py", "            self._quarantine(run, NonDeterminism(DEADLOCK))", "            self.park(run)"),),
     ),
 )
 

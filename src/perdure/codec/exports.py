@@ -51,7 +51,7 @@ def _run(history: History) -> dict[str, Any]:
         "needs_python": history.needs_python,
         "seed": history.seed.hex(),
         "issued": history.issued,
-        "marks": list(history.marks),
+        "reached": history.reached,
         **_given("python", history.python),
         **_payload("input", history.input),
     }
@@ -142,7 +142,7 @@ def read_export(content: bytes) -> History:
         run.get("needs_python") is True,
         run.moment("created_at"),
         run.number("issued"),
-        tuple(str(mark) for mark in run.entries("marks")),
+        run.number("reached"),
         tuple(_read_record(Fields(one, f"records[{index}]")) for index, one in enumerate(file.entries("records"))),
         tuple(_read_attempt(Fields(one, f"attempts[{index}]")) for index, one in enumerate(file.entries("attempts"))),
     )

@@ -16,13 +16,12 @@ from perdure.engine.ports import Ports
 from perdure.engine.waits import waiting_for
 from perdure.errors import CorruptedHistory, NonDeterminism
 from perdure.model.records import Record
-from perdure.runtime.replaying import check_stand
+from perdure.runtime.replaying import DEADLOCK, check_stand, waits_for_nothing
 from perdure.settings import Settings
 from perdure.store.endings import Park, PutAside, Quarantine, Release
 from perdure.store.protocol import Loaded
 
 log = logging.getLogger("perdure.engine")
-_DEADLOCK = "it waits for its own queues, events or locks only: nothing can ever wake it; fix the workflow, then resume the run"
 
 
 @dataclass(slots=True)
@@ -186,8 +185,8 @@ class Activation:
         moment, now = run.next_moment(), self.ports.clock.now()
         if moment is not None and moment - now < self.settings.park_wait_seconds * SECOND:
             return
-        if moment is None and not run.execution.waited_topics():
-            self._quarantine(run, NonDeterminism(_DEADLOCK))
+        if waits_for_nothing(run.execution):
+            self._quarantine(run, NonDeterminism(DEADLOCK))
         elif self.is_crowded() or not run.execution.waited_topics():
             self.park(run)
         else:

@@ -11,7 +11,10 @@ from perdure.model.states import RunState
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One generation of a run. `issued` and `marks` are what M6 keeps of commands that have no record yet."""
+    """One generation of a run. `issued`: how many commands it had asked for when it was last put down, those without a record included.
+
+    `reached`: the last record whose activation is known to have been over then.
+    """
 
     run_id: str
     workflow: str
@@ -23,12 +26,12 @@ class History:
     needs_python: bool
     created_at: Instant
     issued: int
-    marks: tuple[str, ...]
+    reached: int
     records: tuple[Record, ...]
     attempts: tuple[AttemptRow, ...]
 
 
-def history_of(row: RunRow, records: Sequence[Record], attempts: Sequence[AttemptRow]) -> History:
+def history_of(row: RunRow, records: Sequence[Record], attempts: Sequence[AttemptRow], reached: int = 0) -> History:
     """What a store holds of a run, without what belongs to the moment: its owner, its next wake-up, its note."""
     return History(
         row.id,
@@ -41,7 +44,7 @@ def history_of(row: RunRow, records: Sequence[Record], attempts: Sequence[Attemp
         row.needs_python,
         row.created_at,
         row.issued,
-        (),
+        reached,
         tuple(records),
         tuple(attempts),
     )

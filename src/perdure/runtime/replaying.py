@@ -17,6 +17,7 @@ from perdure.runtime.divergence import check_attempt, check_issued, telling_the_
 from perdure.runtime.execution import Execution
 from perdure.settings import DEFAULTS
 
+DEADLOCK = "it waits for its own queues, events or locks only: nothing can ever wake it; fix the workflow, then resume the run"
 _SHOWN_CHARACTERS = 100
 _MESSAGE_CHARACTERS = 1000
 
@@ -27,6 +28,13 @@ def check_stand(execution: Execution, issued: int, attempts: Iterable[AttemptRow
         check_issued(issued, execution.issued)
         for row in attempts:
             check_attempt(row.command, row.name, execution.open.get(row.command))
+
+
+def waits_for_nothing(execution: Execution) -> bool:
+    """Whether it has begun and asks for nothing that could ever come: no step, no timer, no signal."""
+    if execution.outcome is not None or execution.wanted() or not execution.position:
+        return False
+    return execution.next_deadline() is None and not execution.waited_topics()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,8 @@ def replay(
                 changed.append(ChangedArguments(record.position, command.number, command.name, record.input, command.payload))
         if not history.state.is_final:
             check_stand(execution, history.issued, history.attempts)
+            if waits_for_nothing(execution):
+                return Verdict(difference=DEADLOCK, changed=tuple(changed))
     except (NonDeterminism, CorruptedHistory) as error:
         return Verdict(difference=str(error), changed=tuple(changed))
     else:
@@ -104,10 +114,8 @@ def _refused(workflow: Workflow[..., object], history: History) -> str | None:
 
 
 def _asked(execution: Execution, record: Record) -> StepCommand | None:
-    """The command that a step's record answers."""
-    if record.kind not in (RecordKind.STEP, RecordKind.STEP_FAILED) or record.command is None:
-        return None
-    return execution.open.get(record.command)
+    """The command that the record of an outcome answers; a timer has no digest."""
+    return None if record.command is None or record.digest is None else execution.open.get(record.command)
 
 
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,8 +124,8 @@ def _asked(execution: Execution, record: Record) -> StepCommand | None:
 def _ends(execution: Execution, history: History) -> str | None:
     if history.state.is_final:
         return _ends_otherwise(execution, history.records[-1]) if history.records else None
-    if history.state is RunState.RUNNING or execution.outcome is None:
-        return None  # one that was running may have been about to end
+    if history.state is RunState.RUNNING or execution.is_cancelled or execution.outcome is None:
+        return None  # one that was running, or was cancelled, may have been about to end
     return f"it was recorded to wait, with this code it {_outcome(execution)} at once"
 
 

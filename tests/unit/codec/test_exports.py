@@ -65,7 +65,7 @@ histories = st.builds(
     needs_python=st.booleans(),
     created_at=instants,
     issued=numbers,
-    marks=st.lists(names, max_size=3).map(tuple),
+    reached=numbers,
     records=st.lists(records, max_size=4).map(tuple),
     attempts=st.lists(attempts, max_size=2).map(tuple),
 )
@@ -80,7 +80,7 @@ PLAIN = History(
     False,
     1_700_000_000 * SECOND,
     2,
-    ("faster",),
+    3,
     (
         Record(1, 1_700_000_000 * SECOND, RecordKind.STARTED, "fulfil"),
         Record(2, 1_700_000_001 * SECOND, RecordKind.STEP, "reserve", 0, b"\xab", b"{}", b'"caf\xc3\xa9"', None, 1),

@@ -11,7 +11,7 @@ from perdure.model.histories import History
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow
 from perdure.model.states import RunState
-from perdure.runtime.replaying import replay
+from perdure.runtime.replaying import DEADLOCK, replay
 from tests.driving import VirtualEngine
 
 
@@ -45,7 +45,7 @@ async def original(item: str = "book") -> str:
 def recorded(of: Workflow[..., Any], *signals: Any, state: RunState = RunState.WAITING, **more: Any) -> History:
     with VirtualEngine(of, signals=signals).run() as engine:
         history = History(
-            "run-1", of.name, state, 0, engine.payload, b"seed", "3.11", False, 0, engine.execution.issued, (), tuple(engine.history), ()
+            "run-1", of.name, state, 0, engine.payload, b"seed", "3.11", False, 0, engine.execution.issued, 0, tuple(engine.history), ()
         )
         return replace(history, **more)
 
@@ -190,6 +190,19 @@ def test_a_history_with_a_gap_is_told() -> None:
     history = recorded(original)
     gap = replace(history, records=history.records[:1] + history.records[2:])
     assert replay(original, gap).difference == "run run-1: record 3 follows record 1"
+
+
+def test_a_workflow_that_would_wait_for_nothing_that_can_come_is_told() -> None:
+    @flow
+    async def stuck(item: str = "book") -> str:
+        await reserve(item)
+        await charge(5)
+        await asyncio.Event().wait()
+        return item
+
+    assert replay(stuck, recorded(original)).difference == DEADLOCK
+    unrecorded = replace(recorded(original), records=(), issued=0)
+    assert replay(stuck, unrecorded).is_ok
 
 
 def test_nothing_of_a_replay_is_left_and_nothing_begins() -> None:
