@@ -44,7 +44,7 @@ class Attempts:
         self._tenure = tenure
         self._committer = committer
         self._put_off: list[tuple[LiveRun, StepCommand]] = []
-        self._loop = asyncio.get_running_loop()
+        self._loop = ports.loop()
         self._context = contextvars.copy_context()
         self._threads = ports.threads(settings.threads)
         self._room = {True: settings.attempts_at_once, False: settings.threads}  # by whether the step is async
@@ -77,6 +77,7 @@ class Attempts:
             return
         if retrying is not None:
             retrying.next_at = None
+        command.step = self._ports.stand_in(command.step)
         attempt = Attempt(command, 1 if retrying is None else retrying.failures + 1)
         run.attempts[command.number] = attempt
         kind = command.step.is_async
