@@ -8,7 +8,8 @@ from typing import Any, Literal
 from perdure.authoring.workflow import Workflow
 from perdure.model.records import Record
 from perdure.store.protocol import Checkpoint, Committed
-from perdure.testing.harness import NotEnded, VirtualEngine, Watch
+from perdure.testing.harness import NotEnded, VirtualEngine
+from perdure.testing.mortal import Watch
 from perdure.testing.scenarios import RUN_ID, Ending, Prepare, Scenario, Signal, plan, shortened
 
 KILLS_MOST = 2000

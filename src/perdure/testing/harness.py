@@ -4,53 +4,30 @@ import asyncio
 import heapq
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
-from random import Random
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from perdure.authoring.current import attempt_info
 from perdure.authoring.step import Step
 from perdure.authoring.workflow import Workflow
-from perdure.clock import Clock, Duration, Instant, to_instant, to_microseconds
-from perdure.engine.ports import Ports
-from perdure.engine.service import Engine
+from perdure.clock import Duration, Instant, to_instant, to_microseconds
+from perdure.codec.exports import write_export
 from perdure.model.states import RunState
 from perdure.run import Page, Run, RunRecord, RunStatus
-from perdure.settings import Settings
-from perdure.store.protocol import Checkpoint, Committed, Store
-from perdure.store.sqlite.database import MEMORY, Database
-from perdure.store.sqlite.transactions import Transactions
-from perdure.testing.clock import SeededEntropy, VirtualClock
-from perdure.testing.doubles import Call, Doubles
-from perdure.testing.life import Life
-from perdure.testing.settling import Settling
-from perdure.testing.store import InlineRunner, LifeStore, ProcessKilled
+from perdure.testing.doubles import Call
+from perdure.testing.mortal import MortalEngine
+from perdure.testing.store import ProcessKilled
 
 T = TypeVar("T")
 MOMENTS_MOST = 100_000  # at which something happens, on the way to the end of one run
-_FOREVER = float("inf")
-
-
-def _settings() -> Settings:
-    return Settings(linger_seconds=0.0, park_wait_seconds=_FOREVER, alarm_seconds_most=_FOREVER)
 
 
 class NotEnded(AssertionError):
     """The run was expected to end, but nothing that could wake it is left to happen by itself."""
 
 
-@dataclass(slots=True)
-class Watch:
-    """Who is told of what this engine's worker writes, and may kill it for that: before COMMIT, or after it."""
-
-    dies_before: Callable[[Checkpoint, Committed], bool] = lambda _batch, _committed: False
-    dies_after: Callable[[Checkpoint, Committed], bool] = lambda _batch, _committed: False
-
-
-class VirtualEngine(Engine):
+class VirtualEngine(MortalEngine):
     """An `Engine` for tests. Nothing happens by itself later: time stands still until `skip`, `skip_to` or `finish` moves it.
 
     When a call of it or of its runs returns, every run has settled: it has ended, or waits for time to pass or for somebody else.
@@ -67,98 +44,16 @@ class VirtualEngine(Engine):
         path: str | Path | None = None,
         replays_at_end: bool = True,
     ) -> None:
-        self._virtual = VirtualClock(start)
-        self.watch = Watch()
-        self.doubles = Doubles(self._virtual, lambda: self._life, real_steps)
-        self._replays_at_end = replays_at_end
-        self._settling = Settling(patience, self._busy)
-        self._path = MEMORY if path is None else str(path)
+        """`start`: the virtual time at which it opens (an aware datetime). `real_steps=False`: a step that is not faked fails.
+
+        `seed`: of ids, random numbers and jitter, which are the same in every run of the test. `patience`: real seconds that a step may
+        take. `path`: keep the store in this file instead of in memory. `replays_at_end`: see `__aexit__`.
+        """
         self._planned: list[tuple[Instant, int, Callable[[], Awaitable[object] | object]]] = []
         self._plans = count()
-        self._moving = 0
-        self._lives: list[Life] = []
-        super().__init__(f"sqlite:///{self._path}", workflows, settings=_settings(), ports=self._ports_of(seed))
-
-    def _ports_of(self, seed: int) -> Ports:
-        return Ports(
-            clock=self._virtual,
-            entropy=SeededEntropy(seed),
-            chance=Random(f"chance {seed}"),
-            threads=lambda most: self._life.threads(most),  # noqa: PLW0108 - each life has threads of its own
-            open_store=self._open_store,
-            loop=lambda: self._life.as_event_loop,
-            stand_in=self.doubles.stand_in,
-            beats_in_thread=None,
-            reached=self._settling.stirs_at,
+        super().__init__(
+            workflows, start=start, real_steps=real_steps, seed=seed, patience=patience, path=path, replays_at_end=replays_at_end
         )
-
-    # ── life and death ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def __aenter__(self) -> Self:
-        self._real = asyncio.get_running_loop()
-        self._transactions = Transactions(Database(self._path))
-        self._transactions.open(create=True)
-        try:
-            await self._begin_life()
-            await self.settle()
-        except BaseException:
-            self._transactions.close()
-            raise
-        return self
-
-    async def _begin_life(self) -> None:
-        self._lives.append(Life(self._real, self._virtual, self._settling.stirs))
-        await super().__aenter__()
-
-    async def __aexit__(self, *details: object) -> None:
-        try:
-            if not self._life.is_dead:
-                self.kill_attempts()  # time stands still: what waits for it would never end
-                await super().__aexit__(*details)
-        finally:
-            for life in self._lives:
-                life.bury()
-            self._transactions.close()
-
-    @property
-    def _life(self) -> Life:
-        return self._lives[-1]
-
-    def _open_store(self, url: str, *, namespace: str, clock: Clock) -> Store:  # noqa: ARG002 - the address is this engine's own
-        runner = InlineRunner(
-            self._transactions,
-            self._real,
-            self._settling.stirs,
-            lambda committed: self.watch.dies_before(store.batch, committed),
-            lambda committed: self.watch.dies_after(store.batch, committed),
-            self._kill,
-        )
-        self._life.add(runner)
-        store = LifeStore(self._path, namespace=namespace, clock=clock, runner=runner)
-        return store
-
-    async def crash(self) -> None:
-        """The process is killed, as SIGKILL would, and another one opens the store: only what is committed is still there.
-
-        A plain `def` step that is running in a thread ends first; an `async def` step stops where it stands, without its `finally`.
-        """
-        await self.settle()
-        self._real.call_soon(self._kill)
-        await asyncio.sleep(0)
-        await self.settle()
-
-    def _kill(self) -> None:
-        """From a plain callback of the loop, as whatever closes the code of a run."""
-        self._life.die()
-        for run in list(self.worker.live.values()):
-            run.let_go()
-        self.worker.live.clear()
-
-    async def _revive(self) -> None:
-        await self._life.threads_end()
-        await asyncio.gather(*self._life.loop.tasks, return_exceptions=True)
-        self._virtual.outlast_leases(self._settings.lease_seconds)
-        await self._begin_life()
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -240,44 +135,6 @@ class VirtualEngine(Engine):
         """Inside the fake of a step: it takes so much virtual time."""
         await self._life.elapse(duration)
 
-    # ── settling ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def settle(self) -> None:
-        """Return when nothing is left that happens at this moment of virtual time. Calls from inside a step return at once.
-
-        Runs that wait leave memory, so that whatever comes next for them begins with a replay.
-        """
-        if attempt_info.get(None) is not None:
-            return
-        await self._be_quiet()
-        if not self._moving:
-            self._keep_waiting_runs(0.0)
-            for run_id in list(self.worker.live):
-                self.worker.signalled(run_id)  # looks at it once more, and lets it go
-            await self._be_quiet()
-            self._keep_waiting_runs(_FOREVER)
-
-    async def _be_quiet(self) -> None:
-        await self._settling.settle()
-        while self._life.is_dead:
-            await self._revive()
-            await self._settling.settle()
-        if self.failure.done():
-            await self.failure
-
-    def _keep_waiting_runs(self, seconds: float) -> None:
-        """In memory, if what they wait for is due sooner: while time passes, a replay at every wait would cost more than all the rest."""
-        object.__setattr__(self._settings, "park_wait_seconds", seconds)  # frozen for users; this one is this engine's own
-
-    def _busy(self) -> list[str]:
-        """What is under way, in words."""
-        if self._worker is None or self._life.is_dead:
-            return []
-        attempts = [f"step {one.command.name} of run {run.id}" for run in self._worker.live.values() for one in run.attempts.values()]
-        if len(attempts) > self._life.sleeping:
-            return attempts
-        return [f"run {run.id}" for run in self._worker.live.values() if run.is_loading or run.is_in_flight or run.has_news]
-
     # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fake(self, step: Step[..., Any], *outcome: Any, each: Sequence[Any] | None = None, takes: Duration | None = None) -> None:
@@ -292,6 +149,11 @@ class VirtualEngine(Engine):
     def calls(self, step: Step[..., Any] | None = None) -> list[Call]:
         """Every attempt of this step (of any, without one) in the order they began, faked or real."""
         return [call for call in self.doubles.calls if step is None or call.step == step.name]
+
+    async def export(self, run: Run) -> bytes:
+        """The run's history as a file, for `testing.replay` and `perdure check`: keep it beside the tests as a golden history."""
+        await self.settle()
+        return write_export(await self._history(run.id))
 
     # ── what the client does, settled ────────────────────────────────────────────────────────────────────────────────
 
@@ -346,3 +208,7 @@ class VirtualEngine(Engine):
             f"run {run_id} has not ended, it is {status.state} and waits for: {waits}. "
             f"Time stands still at {self.now:%Y-%m-%d %H:%M:%S} UTC: let it pass with engine.skip(…), or send what it waits for"
         )
+
+
+engine = VirtualEngine
+"""`async with testing.engine([fulfil], start=datetime(2026, 1, 1, tzinfo=UTC)) as engine:`, as a word of the test's language."""
