@@ -95,8 +95,9 @@ def difference_of(undisturbed: Ending, killed: Ending) -> str | None:
         return f"{killed.outcome}; undisturbed, {undisturbed.outcome}"
     if undisturbed.effects != killed.effects:
         repeated = _repeated_steps(killed)
-        why = f" ({repeated} ran twice: give the other side info().idempotency_key)" if repeated else ""
-        return f"its effects are {shortened(repr(killed.effects))}; undisturbed, they are {shortened(repr(undisturbed.effects))}{why}"
+        twice = f"{repeated} ran twice: give the other side info().idempotency_key"
+        why = twice if repeated else "no step ran twice, but workflow code is replayed: put what has effects into a step"
+        return f"its effects are {shortened(repr(killed.effects))}; undisturbed, they are {shortened(repr(undisturbed.effects))} ({why})"
     return None
 
 

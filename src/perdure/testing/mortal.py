@@ -158,7 +158,6 @@ class MortalEngine(Engine):
 
         A plain `def` step that is running in a thread ends first; an `async def` step stops where it stands, without its `finally`.
         """
-        await self.settle()
         self._real.call_soon(self._kill)
         await asyncio.sleep(0)
         await self.settle()
