@@ -90,7 +90,7 @@ class Life:
         for body in self._frozen:
             try:
                 body.close()
-            except BaseException:  # noqa: S110 - clean-up in a dead process's step may fail: nobody is left whom it concerns
+            except BaseException:  # noqa: S110 - closing what is dead may fail: nobody is left whom it concerns
                 pass  # its effects were looked at before, and it has nothing to report to
         self._frozen.clear()
 
