@@ -16,6 +16,7 @@ from perdure.codec.exports import write_export
 from perdure.model.states import RunState
 from perdure.run import Page, Run, RunRecord, RunStatus
 from perdure.testing.doubles import Call
+from perdure.testing.handles import SettledRun
 from perdure.testing.mortal import MortalEngine
 from perdure.testing.store import ProcessKilled
 
@@ -160,15 +161,10 @@ class VirtualEngine(MortalEngine):
     async def _start(self, name: str, payload: bytes, id: str | None) -> Run:
         run = await super()._start(name, payload, id)
         await self.settle()
-        return run
+        return SettledRun(run, self.settle)
 
-    async def send_signal(self, run_id: str, topic: str, payload: Any, key: str | None) -> None:
-        await super().send_signal(run_id, topic, payload, key)
-        await self.settle()
-
-    async def resume_run(self, run_id: str) -> None:
-        await super().resume_run(run_id)
-        await self.settle()
+    def run(self, id: str) -> Run:
+        return SettledRun(super().run(id), self.settle)
 
     async def status_of(self, run_id: str) -> RunStatus:
         await self.settle()
