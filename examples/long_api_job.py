@@ -57,6 +57,7 @@ def call(method: str, url: str, body: Any = None, headers: dict[str, str] | None
         with urlopen(request, timeout=20) as response:
             return json.load(response)
     except HTTPError as error:
+        error.close()
         if error.code == 429:
             raise RetryAfter(timedelta(seconds=float(error.headers["Retry-After"]))) from error
         raise
