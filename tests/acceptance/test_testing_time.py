@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from perdure import Retry, receive, set_status, sleep_until, step, testing, workflow
-from perdure.errors import NonDeterminism, RetryAfter, RunEnded, RunFailed
+from perdure.errors import NonDeterminism, RetryAfter, RunCancelled, RunEnded, RunFailed, RunNotFound
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 BUDGET_SECONDS = 0.05  # of a workflow that takes 60 days
@@ -368,3 +368,53 @@ async def test_the_store_can_be_kept_in_a_file(tmp_path) -> None:
         await engine.crash()
     async with testing.engine([calling], path=tmp_path / "store.db") as engine:
         assert await engine.run("a").result() == 1
+
+
+# ── what people do to runs ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_cancelled_run_has_its_grace_in_virtual_time() -> None:
+    @workflow
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(86_400)
+        finally:
+            await asyncio.sleep(100)
+            await note("cleaned")
+            await asyncio.sleep(1000)
+            await note("too late")
+
+    async with testing.engine([cleans_up], start=START) as engine:
+        run = await engine.start(cleans_up)
+        await run.cancel(grace=timedelta(minutes=5))
+        await engine.skip(seconds=299)
+        assert (await run.status()).state != "cancelled"
+        await engine.skip(seconds=1)
+        assert (await run.status()).state == "cancelled"
+        with pytest.raises(RunCancelled):
+            await run.result()
+        assert seen == ["cleaned"]
+
+
+async def test_a_paused_run_lets_time_pass_and_a_failed_one_goes_on_from_where_it_failed() -> None:
+    async with testing.engine([daily, calling]) as engine:
+        paused = await engine.start(daily, 2)
+        await paused.pause()
+        await engine.skip(days=5)
+        assert seen == ["day 0"]
+        await paused.resume()
+        assert seen == ["day 0", "day 1"]
+
+        engine.fake(call, ValueError("out of order"))
+        failed = await engine.start(calling, 1)
+        engine.fake(call, 1)
+        await failed.retry()
+        assert await failed.result() == 1
+
+
+async def test_a_deleted_run_is_gone() -> None:
+    async with testing.engine([calling]) as engine:
+        run = await engine.start(calling, 1)
+        await run.delete()
+        with pytest.raises(RunNotFound):
+            await run.result()
