@@ -256,6 +256,35 @@ async def test_two_signals_come_in_either_order_and_are_never_left_unsent_while_
     assert all(isinstance(ending, Ending) for ending in endings)
 
 
+async def test_steps_that_are_under_way_together_end_in_every_order_if_asked() -> None:
+    @workflow
+    async def first_of_three() -> str:
+        asked = [asyncio.create_task(reserve(name)) for name in "abc"]
+        done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+
+    endings = await every_order(first_of_three, orders_steps=True)
+    assert [ending.result for ending in endings] == ["reserved a", "reserved b", "reserved c"]
+    assert [ending.result for ending in await every_order(first_of_three)] == ["reserved a"]
+
+
+async def test_a_step_that_fails_takes_its_turn_like_all_others() -> None:
+    @workflow
+    async def both(order: str) -> str:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(charge(order))
+            group.create_task(ship(order))
+        return "both"
+
+    def broken_bank(engine: VirtualEngine) -> None:
+        engine.fake(charge, ValueError("no money"))
+        engine.fake(ship, "shipped")
+
+    endings = await every_order(both, "A", orders_steps=True, prepare=broken_bank)
+    assert [ending.order[1:-1] for ending in endings] == [("step_failed charge",), ("step ship", "step_failed charge")]
+    assert {type(ending.error) for ending in endings} == {ExceptionGroup}
+
+
 async def test_more_orders_than_allowed_are_refused() -> None:
     with pytest.raises(ValueError, match="orders_most"):
         await every_order(fulfil, "A", signals=[PAID, PAID, PAID], orders_most=10)

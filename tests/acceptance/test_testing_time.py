@@ -281,6 +281,29 @@ async def test_a_step_that_takes_real_time_is_waited_for_with_patience() -> None
         assert await engine.run("a").result() is None
 
 
+async def test_a_fake_can_wait_for_the_test() -> None:
+    may_go_on = asyncio.Event()
+    async with testing.engine([calling]) as engine:
+
+        async def held(number: int) -> int:
+            await engine.hold(may_go_on.wait())
+            return number
+
+        engine.fake(call, held)
+        run = await engine.start(calling, 3)
+        assert (await run.status()).state == "running"
+        may_go_on.set()
+        assert await run.result() == 3
+
+
+async def test_time_does_not_go_back() -> None:
+    async with testing.engine([], start=START) as engine:
+        with pytest.raises(ValueError, match="time does not go back"):
+            await engine.skip_to(START - timedelta(seconds=1))
+        with pytest.raises(ValueError, match="must not be negative"):
+            await engine.skip(hours=-1)
+
+
 async def test_a_step_may_use_the_engine_it_runs_in() -> None:
     @step
     async def pay(run_id: str) -> None:

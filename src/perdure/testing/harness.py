@@ -75,8 +75,11 @@ class VirtualEngine(MortalEngine):
         await self._move(self._virtual.now() + total)
 
     async def skip_to(self, when: datetime) -> None:
-        """Let time pass until this moment."""
-        await self._move(to_instant(when))
+        """Let time pass until this moment. Raises ValueError for one that has passed."""
+        moment = to_instant(when)
+        if moment < self._virtual.now():
+            raise ValueError(f"it is {self.now} already; time does not go back to {when}")
+        await self._move(moment)
 
     def at(self, when: datetime | Duration, call: Callable[..., Awaitable[object] | object], *args: Any, **kwargs: Any) -> None:
         """Plan a call for a moment, or for so much time from now: `engine.at(timedelta(hours=3), run.signal, "paid", payment)`."""
@@ -135,6 +138,13 @@ class VirtualEngine(MortalEngine):
     async def elapse(self, duration: Duration) -> None:
         """Inside the fake of a step: it takes so much virtual time."""
         await self._life.elapse(duration)
+
+    async def hold(self, what: Awaitable[T]) -> T:
+        """Inside the fake of a step: wait for something that the test will bring about, such as an event that it sets later.
+
+        Until then the run counts as settled, so the calls of the test return although this step is under way.
+        """
+        return await self._life.hold(what)
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,16 +1,18 @@
 """One life of a worker in a test: what it reaches the world through, all of which ends at one stroke."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from types import coroutine
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from perdure.clock import SECOND, Duration, to_microseconds
 from perdure.engine.threads import DaemonThreads
 from perdure.testing.clock import VirtualClock
 from perdure.testing.loop import LifeLoop
 from perdure.testing.store import InlineRunner
+
+T = TypeVar("T")
 
 
 class Life:
@@ -19,7 +21,7 @@ class Life:
     def __init__(self, real: asyncio.AbstractEventLoop, clock: VirtualClock, stirs: Callable[[], None]) -> None:
         self.loop = LifeLoop(real, clock, stirs)
         self.sleeping = 0
-        """Attempts that wait for virtual time to pass."""
+        """Attempts that wait for virtual time to pass, or for the test."""
         self.in_threads: set[Future[object]] = set()
         self._runners: list[InlineRunner] = []
         self._frozen: list[Coroutine[Any, Any, Any]] = []
@@ -44,12 +46,18 @@ class Life:
         """Wait for virtual time."""
         passed = self.loop.create_future()
         timer = self.loop.call_later(to_microseconds(duration) / SECOND, _pass, passed)
+        try:
+            await self.hold(passed)
+        finally:
+            timer.cancel()
+
+    async def hold(self, what: Awaitable[T]) -> T:
+        """Wait in a step for what the test will bring about: until then nothing is under way."""
         self.sleeping += 1
         try:
-            await passed
+            return await what
         finally:
             self.sleeping -= 1
-            timer.cancel()
 
     @coroutine
     def drive(self, body: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:

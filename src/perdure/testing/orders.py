@@ -1,25 +1,27 @@
-"""Sends signals to a run at every moment at which they could come: races, in every order there is."""
+"""Races in every order there is: signals against steps and timers, and steps against each other."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from perdure.authoring.workflow import Workflow
-from perdure.model.records import RecordKind
 from perdure.model.states import RunState
 from perdure.run import Run
 from perdure.testing.doubles import Call
-from perdure.testing.harness import MOMENTS_MOST, VirtualEngine
+from perdure.testing.harness import VirtualEngine
 from perdure.testing.scenarios import Ending, Prepare, Scenario, Signal, send
 
 ORDERS_MOST = 1000
+EVENTS_MOST = 100_000  # of one play
 
 
 async def every_order(
     workflow: Workflow[..., Any],
     /,
     *args: Any,
-    signals: Sequence[Signal],
+    signals: Sequence[Signal] = (),
+    orders_steps: bool = False,
     prepare: Prepare | None = None,
     start: datetime | None = None,
     real_steps: bool = True,
@@ -30,8 +32,9 @@ async def every_order(
     """Run the workflow once for every order in which the signals can come among its other records, and say how each run ended.
 
     A signal comes while a step is under way (recorded before the step's outcome), or while the run waits: before the next timer fires, or
-    after it, or only when the run has ended (then it is refused). `Ending.order` tells what was recorded in which order. `Signal.after`
-    plays no part here. While a plain `def` step runs in its thread, nothing comes: fake it. Raises ValueError above `orders_most`.
+    after it, or only when the run has ended (then it is refused). With `orders_steps`, steps that are under way together end in every
+    order, too. `Ending.order` tells what was recorded in which order. `Signal.after` plays no part here. While a plain `def` step runs in
+    its thread, nothing comes: fake it. Raises ValueError above `orders_most`.
     """
     scenario = Scenario(workflow, args, kwargs, prepare, start, real_steps, patience)
     endings: list[Ending] = []
@@ -40,7 +43,7 @@ async def every_order(
         if len(endings) >= orders_most:
             raise ValueError(f"there are more than {orders_most} orders; give fewer signals, or allow more with orders_most=")
         choices = Choices(path)
-        arrivals = Arrivals(choices, signals)
+        arrivals = Arrivals(choices, signals, orders_steps=orders_steps)
         endings.append(await scenario.play(arrivals.drive, arrivals.watch))
         path = choices.next_path()
     return endings
@@ -69,45 +72,41 @@ class Choices:
 
 
 class Arrivals:
-    """The signals of one play, and the moments at which it is decided whether one comes now."""
+    """What can come next in one play: the report of a step whose body has ended, a signal, the next moment. One comes at a time."""
 
-    def __init__(self, choices: Choices, signals: Sequence[Signal]) -> None:
+    def __init__(self, choices: Choices, signals: Sequence[Signal], *, orders_steps: bool) -> None:
         self._choices = choices
-        self._left = list(signals)
-        self._sent = 0
+        self._signals = list(signals)
+        self._orders_steps = orders_steps
+        self._reports: list[asyncio.Future[None]] = []
 
     def watch(self, engine: VirtualEngine) -> None:
-        async def before_report(call: Call) -> None:
-            run = engine.run(call.run_id)
-            while (signal := self._next(must=False)) is not None:
-                if await send(run, signal):
-                    self._sent += 1
-                    await self._recorded(engine, run)
+        async def before_report(_call: Call) -> None:
+            may_report: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._reports.append(may_report)
+            await engine.hold(may_report)
 
         engine.doubles.before_report = before_report
 
     async def drive(self, engine: VirtualEngine, run: Run) -> Any:
-        for _ in range(MOMENTS_MOST):
+        for _ in range(EVENTS_MOST):
             state = RunState((await run.status()).state)
-            if state.is_final or state is RunState.QUARANTINED:
-                break
-            signal = self._next(must=not engine.has_plans)
-            if signal is not None:
-                self._sent += await send(run, signal)
-            elif not await engine.advance():
+            if state.is_final or state is RunState.QUARANTINED or not await self._next(engine, run):
                 break
         return await run.result()
 
-    def _next(self, *, must: bool) -> Signal | None:
-        """The signal that comes now; None if nothing comes before whatever happens next."""
-        if not self._left:
-            return None
-        choice = self._choices.choose(len(self._left) + (not must))
-        index = choice if must else choice - 1
-        return None if index < 0 else self._left.pop(index)
-
-    async def _recorded(self, engine: VirtualEngine, run: Run) -> None:
-        """From inside a step: it reports only after the signal is in the history."""
-        while sum(one.kind == RecordKind.SIGNAL for one in await engine.history_of(run.id)) < self._sent:
-            if (await engine.status_of(run.id)).state not in ("running", "pending"):
-                return  # the run has ended, and nobody waits for this step any more
+    async def _next(self, engine: VirtualEngine, run: Run) -> bool:
+        """Let one thing happen; False where nothing can."""
+        self._reports = [report for report in self._reports if not report.done()]
+        reports = self._reports if self._orders_steps else self._reports[:1]
+        others = len(reports) if reports else int(engine.has_plans)
+        if not others and not self._signals:
+            return False
+        choice = self._choices.choose(others + len(self._signals))
+        if choice >= others:
+            await send(run, self._signals.pop(choice - others))
+        elif reports:
+            reports[choice].set_result(None)
+        else:
+            await engine.advance()
+        return True
