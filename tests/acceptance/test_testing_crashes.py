@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,12 @@ async def test_a_sound_workflow_is_killed_before_and_after_each_of_its_records_a
         "killed after record 1 (started fulfil) was on disk",
         "killed before record 2 (step reserve) was on disk",
     )
+
+
+async def test_the_same_is_found_with_the_store_in_a_file_that_is_opened_anew_after_each_kill(tmp_path: Path) -> None:
+    report = await crash_everywhere(fulfil, "A", signals=[PAID], prepare=fresh_bank, folder=tmp_path)
+    assert len(report.kills) == 14
+    assert len(list(tmp_path.glob("*/store.db"))) == 15
 
 
 async def test_every_kill_is_a_kill() -> None:
@@ -205,6 +212,29 @@ async def test_a_failing_workflow_fails_the_same_way_wherever_it_is_killed() -> 
 
     report = await crash_everywhere(fails, "A")
     assert isinstance(report.ending.error, LookupError)
+
+
+async def test_a_step_may_start_runs_of_other_workflows() -> None:
+    @workflow
+    async def ships(order: str) -> str:
+        return await ship(order)
+
+    @workflow
+    async def orders(order: str) -> str:
+        return await reserve(order)
+
+    def shop(engine: VirtualEngine) -> Callable[[], object]:
+        started: set[str] = set()
+
+        async def start_shipping(order: str) -> str:
+            started.add((await engine.start(ships, order, id=f"ship-{order}")).id)
+            return order
+
+        engine.fake(reserve, start_shipping)
+        return lambda: started
+
+    report = await crash_everywhere(orders, "A", prepare=shop, others=[ships])
+    assert report.ending.effects == {"ship-A"}
 
 
 async def test_more_kills_than_allowed_are_refused() -> None:

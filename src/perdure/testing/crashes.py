@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from perdure.authoring.workflow import Workflow
@@ -47,6 +48,8 @@ async def crash_everywhere(
     real_steps: bool = True,
     patience: float = 10.0,
     kills_most: int = KILLS_MOST,
+    others: Sequence[Workflow[..., Any]] = (),
+    folder: Path | None = None,
     **kwargs: Any,
 ) -> CrashReport:
     """Run the workflow to its end; then again for each of its records, killing the process just before and just after the COMMIT.
@@ -55,9 +58,10 @@ async def crash_everywhere(
     when a killed run ends otherwise (its result, its error, its effects), goes into quarantine or does not end; it says at which record.
 
     `prepare(engine)` is called before each run, to fake steps and to make a fresh world behind them; if it returns a function, what that
-    gives after the run are the effects that must be equal. `accept` lets other endings pass, such as one for StepOutcomeUnknown.
+    gives after the run are the effects that must be equal. `accept` lets other endings pass, such as one for StepOutcomeUnknown. `others`:
+    workflows that the engine also runs. `folder`: keep the stores in files there, opened anew after each kill, instead of in memory.
     """
-    scenario = Scenario(workflow, args, kwargs, prepare, start, real_steps, patience)
+    scenario = Scenario(workflow, args, kwargs, prepare, start, real_steps, patience, others, folder)
     observer = Observer()
     undisturbed = await _play(scenario, signals, observer.watch)
     if isinstance(undisturbed.error, NotEnded):

@@ -43,6 +43,12 @@ def _settings() -> Settings:
     return Settings(linger_seconds=0.0, park_wait_seconds=_FOREVER, alarm_seconds_most=_FOREVER)
 
 
+def _opened(path: str) -> Transactions:
+    transactions = Transactions(Database(path))
+    transactions.open(create=True)
+    return transactions
+
+
 class MortalEngine(Engine):
     """An `Engine` in a process of which the test can say when it dies. Time stands still in it."""
 
@@ -88,8 +94,7 @@ class MortalEngine(Engine):
 
     async def __aenter__(self) -> Self:
         self._real = asyncio.get_running_loop()
-        self._transactions = Transactions(Database(self._path))
-        self._transactions.open(create=True)
+        self._transactions = _opened(self._path)
         try:
             await self._begin_life()
             await self.settle()
@@ -173,6 +178,9 @@ class MortalEngine(Engine):
         await self._life.threads_end()
         await asyncio.gather(*self._life.loop.tasks, return_exceptions=True)
         self._virtual.outlast_leases(self._settings.lease_seconds)
+        if self._path != MEMORY:
+            self._transactions.close()
+            self._transactions = _opened(self._path)
         await self._begin_life()
 
     # ── settling ─────────────────────────────────────────────────────────────────────────────────────────────────────

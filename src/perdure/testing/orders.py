@@ -27,6 +27,7 @@ async def every_order(
     real_steps: bool = True,
     patience: float = 10.0,
     orders_most: int = ORDERS_MOST,
+    others: Sequence[Workflow[..., Any]] = (),
     **kwargs: Any,
 ) -> list[Ending]:
     """Run the workflow once for every order in which the signals can come among its other records, and say how each run ended.
@@ -34,9 +35,9 @@ async def every_order(
     A signal comes while a step is under way (recorded before the step's outcome), or while the run waits: before the next timer fires, or
     after it, or only when the run has ended (then it is refused). With `orders_steps`, steps that are under way together end in every
     order, too. `Ending.order` tells what was recorded in which order. `Signal.after` plays no part here. While a plain `def` step runs in
-    its thread, nothing comes: fake it. Raises ValueError above `orders_most`.
+    its thread, nothing comes: fake it. Raises ValueError above `orders_most`. `others`: workflows that the engine also runs.
     """
-    scenario = Scenario(workflow, args, kwargs, prepare, start, real_steps, patience)
+    scenario = Scenario(workflow, args, kwargs, prepare, start, real_steps, patience, others)
     endings: list[Ending] = []
     path: list[int] | None = []
     while path is not None:

@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from perdure.authoring.workflow import Workflow
@@ -71,11 +73,19 @@ class Scenario:
     start: datetime | None
     real_steps: bool
     patience: float
+    others: Sequence[Workflow[..., Any]] = ()
+    folder: Path | None = None
 
     async def play(self, drive: Callable[[VirtualEngine, Run], Awaitable[Any]], setup: Callable[[VirtualEngine], None]) -> Ending:
         """Start the run and let `drive` bring it to its end; `setup` is called before."""
+        path = None if self.folder is None else Path(mkdtemp(dir=self.folder), "store.db")
         async with VirtualEngine(
-            [self.workflow], start=self.start, real_steps=self.real_steps, patience=self.patience, replays_at_end=False
+            [self.workflow, *self.others],
+            start=self.start,
+            real_steps=self.real_steps,
+            patience=self.patience,
+            path=path,
+            replays_at_end=False,
         ) as engine:
             effects: Any = None if self.prepare is None else self.prepare(engine)
             if inspect.isawaitable(effects):
