@@ -64,7 +64,7 @@ async def test_a_workflow_of_sixty_days_is_tested_in_less_than_fifty_millisecond
     async with testing.engine([daily]) as warm:  # the first of a process loads what all use
         await warm.finish(await warm.start(daily, 1))
     took = []
-    for _ in range(3):
+    for _ in range(10):
         seen.clear()
         began = time.process_time()  # what others do on this machine at the same time is not counted
         async with testing.engine([daily], start=START) as engine:
@@ -383,6 +383,22 @@ async def test_a_process_can_be_killed_in_the_middle_of_a_test() -> None:
         assert await engine.run("a").result() == "done"
         assert [one.step for one in engine.calls()] == ["note", "holds", "holds"]
         assert closed == [2]  # a killed step does not clean up
+
+
+async def test_many_tasks_of_a_test_meet_one_new_process_after_a_crash() -> None:
+    async with testing.engine([paid_within], start=START) as engine:
+        runs = [await engine.start(paid_within, 60) for _ in range(5)]
+        results = [asyncio.create_task(run.result()) for run in runs]
+        await asyncio.gather(engine.crash(), engine.skip(minutes=1))
+        assert await asyncio.gather(*results) == ["expired"] * 5
+        assert len(await engine._store.workers()) == 1
+
+
+async def test_a_run_of_a_workflow_that_the_engine_does_not_know_waits_for_one_that_does() -> None:
+    async with testing.engine([calling]) as engine:
+        run = await engine.start("unknown", 1)
+        with pytest.raises(testing.NotEnded, match="a worker that knows workflow 'unknown'"):
+            await engine.finish(run)
 
 
 async def test_the_store_can_be_kept_in_a_file(tmp_path) -> None:

@@ -75,6 +75,7 @@ class MortalEngine(Engine):
         self._moving = 0
         """Who is letting time pass just now."""
         self._lives: list[Life] = []
+        self._reviving = asyncio.Lock()
         super().__init__(f"sqlite:///{self._path}", workflows, settings=_settings(), ports=self._ports_of(seed))
 
     def _ports_of(self, seed: int) -> Ports:
@@ -122,8 +123,9 @@ class MortalEngine(Engine):
                 self.story = story_of(await super().status_of(one.id), await super().history_of(one.id)) + "\n" + self.story
         elif self._replays_at_end:
             for one in (await super().runs(limit=REPLAYS_MOST)).runs:
-                if one.status != RunState.QUARANTINED:
-                    check(await self._history(one.id), self._workflows[one.workflow])
+                workflow = self._workflows.get(one.workflow)
+                if workflow is not None and one.status != RunState.QUARANTINED:
+                    check(await self._history(one.id), workflow)
 
     async def _history(self, run_id: str) -> History:
         await self._row(run_id)
@@ -175,13 +177,16 @@ class MortalEngine(Engine):
         self.worker.live.clear()
 
     async def _revive(self) -> None:
-        await self._life.threads_end()
-        await asyncio.gather(*self._life.loop.tasks, return_exceptions=True)
-        self._virtual.outlast_leases(self._settings.lease_seconds)
-        if self._path != MEMORY:
-            self._transactions.close()
-            self._transactions = _opened(self._path)
-        await self._begin_life()
+        async with self._reviving:
+            if not self._life.is_dead:
+                return  # another task of the test has done it
+            await self._life.threads_end()
+            await asyncio.gather(*self._life.loop.tasks, return_exceptions=True)
+            self._virtual.outlast_leases(self._settings.lease_seconds)
+            if self._path != MEMORY:
+                self._transactions.close()
+                self._transactions = _opened(self._path)
+            await self._begin_life()
 
     # ── settling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
