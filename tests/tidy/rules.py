@@ -15,6 +15,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 FILE_LINES_MOST = 400
 FUNCTION_LINES_MOST = 60
 SAYS_NOTHING = {"base", "common", "core", "general", "helper", "helpers", "misc", "shared", "util", "utilities", "utils"}
+ONLY_IMPORTED_BY_OTHERS = {("src/perdure/testing/pytest_plugin.py", "pytest"): "pytest imports it, and nothing else does"}
 INSTALLED_WITH_CORE = {"apsw", "click", "perdure", "pydantic", "pydantic_core", "typing_extensions"}
 RUNS_STORED_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
 
@@ -67,6 +68,8 @@ def needs_the_core_only(source: Source) -> Iterator[str]:
     """At the top of a module only what a plain `pip install perdure` brings; extras are imported where they are used."""
     for node in source.tree.body:
         for module in imported_modules(node):
+            if (source.path, module) in ONLY_IMPORTED_BY_OTHERS:
+                continue
             if module not in INSTALLED_WITH_CORE and module not in sys.stdlib_module_names:
                 yield f"{source.path}:{node.lineno} imports {module}, which is not installed with the core, at the top"
 

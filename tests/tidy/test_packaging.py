@@ -31,9 +31,10 @@ def test_the_wheel_holds_every_file_of_the_package_data_included(wheel: zipfile.
     assert {name for name in wheel.namelist() if name.startswith("perdure/")} == expected
 
 
-def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_brings_the_command_the_pytest_plugin_and_the_licence(wheel: zipfile.ZipFile) -> None:
     described = {Path(name).name: wheel.read(name).decode() for name in wheel.namelist() if ".dist-info/" in name}
     assert "perdure = perdure.cli.main:main" in described["entry_points.txt"]
+    assert "[pytest11]\nperdure = perdure.testing.pytest_plugin" in described["entry_points.txt"]
     assert "Copyright perdure contributors" in described["LICENSE"]
 
 

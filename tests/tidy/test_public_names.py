@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import perdure
+import perdure.testing
 
 # Extend here, and in CHANGELOG.md, when a release exports more.
 PUBLIC = {
@@ -26,9 +27,29 @@ PUBLIC = {
     "workflow",
 }
 
+TESTING = {
+    "Call",
+    "CrashDifference",
+    "CrashReport",
+    "Ending",
+    "NotEnded",
+    "ReplayDifference",
+    "Signal",
+    "VirtualEngine",
+    "crash_everywhere",
+    "engine",
+    "every_order",
+    "replay",
+}
+
 
 def test_the_public_names_are_those_of_this_release() -> None:
     assert set(perdure.__all__) == PUBLIC
+
+
+def test_the_public_names_of_the_test_tools_are_these() -> None:
+    assert list(perdure.testing.__all__) == sorted(TESTING)
+    assert all(inspect.getdoc(getattr(perdure.testing, name)) for name in TESTING)
 
 
 def test_the_names_stand_in_order_and_once() -> None:

@@ -46,7 +46,7 @@ class Attempts:
         self._tenure = tenure
         self._committer = committer
         self._put_off: list[tuple[LiveRun, StepCommand]] = []
-        self._loop = asyncio.get_running_loop()
+        self._loop = ports.loop()
         self._context = contextvars.copy_context()
         self._threads = ports.threads(settings.threads)
         self._writers_slot = crumbs.take_slot()
@@ -80,6 +80,7 @@ class Attempts:
             return
         if retrying is not None:
             retrying.next_at = None
+        command.step = self._ports.stand_in(command.step)
         attempt = Attempt(command, 1 if retrying is None else retrying.failures + 1)
         run.attempts[command.number] = attempt
         if command.step.is_transactional:

@@ -55,7 +55,7 @@ class Committer:
         self._python = python
         self._tenure = tenure
         self._outcomes = outcomes
-        self._loop = asyncio.get_running_loop()
+        self._loop = ports.loop()
         self._dirty: dict[LiveRun, None] = {}
         self._incarnation: str | None = None
         self._number = 0

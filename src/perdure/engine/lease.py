@@ -119,7 +119,7 @@ class Heartbeat:
         self._promise()
         if ports.beats_in_thread:
             threading.Thread(target=self._beat, name="perdure-lease", daemon=True).start()
-        else:
+        elif ports.beats_in_thread is not None:
             self._timer = self._loop.call_later(self._interval, self._beat_on_loop)
 
     def stop(self) -> None:

@@ -10,10 +10,10 @@ from perdure.engine.live import LiveRun
 class Lingering:
     """Parks each run when its time is over, if it is still idle then. By the loop's time: a clock that is set back keeps nobody here."""
 
-    def __init__(self, seconds: float, park: Callable[[LiveRun], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, park: Callable[[LiveRun], None]) -> None:
         self._seconds = seconds
         self._park = park
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._runs: deque[LiveRun] = deque()
         self._timer: asyncio.TimerHandle | None = None
 

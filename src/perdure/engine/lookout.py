@@ -14,7 +14,6 @@ from perdure.settings import Settings
 from perdure.store.protocol import Store
 
 log = logging.getLogger("perdure.engine")
-_ALARM_SECONDS_MOST = 3600.0
 
 
 class Lookout:
@@ -38,7 +37,7 @@ class Lookout:
         self._claim = claim
         self._signalled = signalled
         self._spawn = spawn
-        self._loop = asyncio.get_running_loop()
+        self._loop = ports.loop()
         self._is_looking = False
         self._is_stopped = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -85,7 +84,7 @@ class Lookout:
             return
         self._cancel_alarm()
         delay = max(0.001, (moment - self._ports.clock.now()) / SECOND)
-        self._alarm_at, self._alarm = moment, self._loop.call_later(min(delay, _ALARM_SECONDS_MOST), self._ring)
+        self._alarm_at, self._alarm = moment, self._loop.call_later(min(delay, self._settings.alarm_seconds_most), self._ring)
 
     def _ring(self) -> None:
         self._cancel_alarm()

@@ -1,11 +1,13 @@
 """The only ways by which the engine reaches the outside: real in production, virtual in tests and simulation."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
+from perdure.authoring.step import Step
 from perdure.clock import Clock, HostClock
 from perdure.engine.threads import DaemonThreads
 from perdure.ids import Entropy, OsEntropy
@@ -28,6 +30,11 @@ def _nothing(_point: str) -> None:
     """Nobody watches."""
 
 
+def _itself(step: Step[..., Any]) -> Step[..., Any]:
+    """Nobody stands in for it."""
+    return step
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     clock: Clock = field(default_factory=HostClock)
@@ -36,7 +43,11 @@ class Ports:
     """Jitter only: nothing that must be repeated or kept secret."""
     threads: Callable[[int], Threads] = DaemonThreads
     open_store: OpenStore = open_store
-    beats_in_thread: bool = True
-    """Renew the lease from a thread; a simulation renews from its loop."""
+    loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.get_running_loop
+    """Where the worker's callbacks, tasks and timers run: a test moves its time by hand."""
+    stand_in: Callable[[Step[..., Any]], Step[..., Any]] = _itself
+    """What is run for a step: itself, or a double in a test."""
+    beats_in_thread: bool | None = True
+    """Renew the lease from a thread; a simulation renews from its loop. None: nobody renews it, for the time of leases stands still."""
     reached: Callable[[str], None] = _nothing
     """Told the name of each crash point as it is passed."""

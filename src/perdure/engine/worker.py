@@ -45,7 +45,7 @@ class Worker:
         settings: Settings,
         on_end: Callable[[str, str, Record], None],
     ) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop = ports.loop()
         self.failure: asyncio.Future[None] = self.loop.create_future()
         self.live: dict[str, LiveRun] = {}
         self._store = store
@@ -70,7 +70,7 @@ class Worker:
         self._crumbs = Crumbs(settings.threads + 1)  # one for the thread that writes
         self._suspects = Suspects(settings, self._crumbs, self._committer.want_claims)
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
-        self._lingering = Lingering(settings.linger_seconds, self._park)
+        self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
         self._activation = Activation(
             self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._lingering.add, self._crumbs
         )
