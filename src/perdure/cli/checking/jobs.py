@@ -12,6 +12,7 @@ from perdure.store.inspection import Inspection
 
 PORTION_MOST = 100  # runs that one process reads and replays at a time
 PAGE = 5000
+RUNS_WORTH_A_PROCESS = 300
 PORTIONS_EACH = 4  # so that no process is left with the longest portion while the others are done
 
 
@@ -63,6 +64,6 @@ def list_files(work: Work, given: Sequence[str]) -> None:
 
 
 def processes_for(count: int) -> int:
-    """No more than processors, and none for nothing."""
+    """No more than processors, none for nothing, and no second one for less work than its start would cost."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, count)
+    return min(usable, -(-count // RUNS_WORTH_A_PROCESS))
