@@ -401,6 +401,24 @@ def test_functions_that_call_each_other_end(folder: Path) -> None:
     assert len(found_in(folder, text)) == 1
 
 
+def test_what_is_imported_only_when_it_is_called_is_read_and_not_imported(folder: Path) -> None:
+    write(
+        folder,
+        __init___in_shop="raise AssertionError('imported')",
+        stamps_in_shop="import time\ndef stamp(): return time.time()",
+    )
+    lines = [
+        "from shop.stamps import stamp",
+        "import shop.stamps",
+        "stamp()",
+        "shop.stamps.stamp()",
+        "import antigravity",
+        "antigravity.fly.far()",
+    ]
+    assert [one.name for one in found_in(folder, body(*lines))] == ["time.time"]
+    assert not {"shop", "shop.stamps", "antigravity"} & set(sys.modules)
+
+
 def test_libraries_are_not_followed(folder: Path) -> None:
     assert found_in(folder, body("dataclasses.make_dataclass('X', [])", "click.echo('x')", before="import dataclasses, click")) == []
 

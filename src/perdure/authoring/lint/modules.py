@@ -116,15 +116,24 @@ def _top(name: str) -> str:
 
 
 def _path_of(name: str) -> str | None:
+    """Where the source of a module is. Nothing is imported for it."""
     loaded = sys.modules.get(name)
-    path = getattr(loaded, "__file__", None)
-    if loaded is None:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):  # there is no such module: the name is that of something in one
-            return None
-        path = None if spec is None else spec.origin
-    return path if isinstance(path, str) and path.endswith(".py") else None
+    if loaded is not None:
+        path = getattr(loaded, "__file__", None)
+        return path if isinstance(path, str) and path.endswith(".py") else None
+    parent, _, last = name.rpartition(".")
+    if parent and parent not in sys.modules:  # `find_spec` would import it
+        above = _path_of(parent)
+        return None if above is None or Path(above).stem != "__init__" else _below(Path(above).parent, last)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):  # there is no such module: the name is that of something in one
+        return None
+    return spec.origin if spec is not None and spec.origin is not None and spec.origin.endswith(".py") else None
+
+
+def _below(folder: Path, name: str) -> str | None:
+    return next((str(path) for path in (folder / f"{name}.py", folder / name / "__init__.py") if path.is_file()), None)
 
 
 # ── what a block binds ───────────────────────────────────────────────────────────────────────────────────────────────
