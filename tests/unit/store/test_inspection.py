@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -134,6 +135,41 @@ async def test_its_connection_refuses_to_write(tmp_path: Path) -> None:
     with pytest.raises(StoreIsReadOnly):
         inspect(path)._read(lambda db: db.execute("delete from runs").fetchall())
     await store.close()
+
+
+READS_ONLY = """
+import os, sys
+from perdure.store.opening import open_inspection
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+assert not os.access(sys.argv[1], os.W_OK) and not os.access(os.path.dirname(sys.argv[1]), os.W_OK)
+store = open_inspection("sqlite:///" + sys.argv[1])
+store.check_schema()
+print(*store.load(["a"]))
+"""
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+async def test_the_right_to_read_is_enough_whether_somebody_has_the_store_open_or_not(is_open: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:  # where another user may come, too
+        path = Path(name, "s.db")
+        await filled(path, "a")
+        store = open_store(f"sqlite:///{path}", clock=ManualClock())
+        if is_open:
+            await store.open(create=False, migrate=False)
+            await store.start(new_run("b"))
+        for one in path.parent.iterdir():
+            one.chmod(0o444)
+        path.parent.chmod(0o555)
+        try:
+            read = subprocess.run([sys.executable, "-c", READS_ONLY, str(path)], capture_output=True, text=True, check=False)
+        finally:
+            path.parent.chmod(0o755)
+            if is_open:
+                await store.close()
+        assert (read.stdout, read.returncode) == ("a\n", 0), read.stderr
 
 
 async def test_a_worker_that_comes_while_the_still_file_is_read_makes_it_be_read_again(tmp_path: Path) -> None:
