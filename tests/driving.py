@@ -91,6 +91,7 @@ def new_execution(workflow: Workflow[..., Any], payload: bytes, run_id: str = "r
 
 def replay(execution: Execution, history: Sequence[Record], *, live_after: int | None = None) -> Iterator[Stand]:
     """Apply the history; where the run stands after each record."""
+    execution.marks.recall(history[:live_after], reached=0)
     for record in history:
         execution.apply(record)
         if record.position == live_after:
@@ -193,6 +194,7 @@ class VirtualEngine:
     def _record(self, batch: Sequence[Record]) -> None:
         """Commit a batch, then let the run see it."""
         begin = len(self.history)
+        batch = [*(Record(0, 0, RecordKind.PATCHED, mark) for mark in self.execution.marks.take()), *batch]
         for record in batch:
             self.history.append(record._replace(position=len(self.history) + 1, at=self.at))
         for record in self.history[begin:]:

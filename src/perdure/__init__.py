@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from perdure import errors
 
 if TYPE_CHECKING:
+    from perdure.authoring.changes import patched
     from perdure.authoring.current import Info
     from perdure.authoring.step import step
     from perdure.authoring.values import info, now, random, set_status, uuid4
@@ -26,6 +27,7 @@ __all__ = [
     "errors",
     "info",
     "now",
+    "patched",
     "random",
     "receive",
     "set_status",
@@ -44,6 +46,7 @@ _HOMES = {
     "RunStatus": "perdure.run",
     "info": "perdure.authoring.values",
     "now": "perdure.authoring.values",
+    "patched": "perdure.authoring.changes",
     "random": "perdure.authoring.values",
     "receive": "perdure.authoring.waiting",
     "set_status": "perdure.authoring.values",

@@ -18,6 +18,7 @@ PUBLIC = {
     "errors",
     "info",
     "now",
+    "patched",
     "random",
     "receive",
     "set_status",

@@ -51,6 +51,8 @@ class Activation:
             return
         until = self.loop.time() + self.settings.replay_slice_seconds
         self.crumbs.drop(run.crumb)
+        if not begin:
+            run.execution.marks.recall(loaded.records, loaded.row.reached)
         try:
             for index in range(begin, len(loaded.records)):
                 run.execution.apply(loaded.records[index])
@@ -234,6 +236,7 @@ class Activation:
 
     def _diverged(self, run: LiveRun, error: NonDeterminism | CorruptedHistory) -> None:
         """Another Python minor may be the reason: then a worker of the recorded one takes it, else it is quarantined."""
+        run.stands = False
         written_on = run.row.python
         if isinstance(error, NonDeterminism) and written_on is not None and written_on != self.python and not run.row.needs_python:
             log.warning(

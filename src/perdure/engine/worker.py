@@ -338,6 +338,7 @@ class Worker:
             self._drop(run)
             return
         run.refusals += 1
+        run.stands = False
         self._activation.quarantine(run, CorruptedHistory(f"the store refuses what it has to record: {reason}"))
 
     # ── letting go ───────────────────────────────────────────────────────────────────────────────────────────────────

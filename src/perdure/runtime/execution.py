@@ -25,6 +25,7 @@ from perdure.runtime.commands import Raised, Returned, StepCommand
 from perdure.runtime.divergence import check_step, telling_the_end
 from perdure.runtime.loop import new_run_loop
 from perdure.runtime.mailbox import Mailbox
+from perdure.runtime.marks import Marks
 from perdure.runtime.retry_point import Asked, Failures
 
 
@@ -57,6 +58,7 @@ class Execution:
         self._abandoned: list[int] | None = None
         self.note: bytes | None = None
         self.outcome: Returned | Raised | None = None
+        self.marks = Marks()
         self._steps = {} if steps is None else steps
         self._payload = payload
         self._payload_bytes_most = payload_bytes_most
@@ -101,6 +103,9 @@ class Execution:
                 self._mailbox.deliver(record.position, record.name, record.output or b"null")
             case RecordKind.CANCEL:
                 self._cancel(record)
+            case RecordKind.PATCHED:
+                self.marks.check(record)
+                return
             case RecordKind.COMPLETED | RecordKind.FAILED | RecordKind.CANCELLED | RecordKind.CONTINUED:
                 return
         self._run()
@@ -317,6 +322,11 @@ class Execution:
         if self._loop.is_closing:
             return
         self.note = encode(note, object, what="status note", limit=self._payload_bytes_most)
+
+    def patched(self, mark: str) -> bool:
+        if self._loop.is_closing:
+            return self.marks.answered(mark)
+        return self.marks.is_passed(mark, self.position, self.issued, self._loop.timers_set, is_live=not self._loop.is_replaying)
 
     def refuse_child(self, name: str) -> None:
         raise NotAllowedInWorkflow(

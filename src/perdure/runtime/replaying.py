@@ -87,6 +87,7 @@ def replay(
         return Verdict(refused=refused)
     execution = Execution(history.run_id, workflow, history.input, history.seed, payload_bytes_most, steps)
     changed: list[ChangedArguments] = []
+    execution.marks.recall(history.records, history.reached)
     try:
         for record in history.records:
             command = _asked(execution, record)

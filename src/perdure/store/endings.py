@@ -10,7 +10,7 @@ from perdure.model.states import RunState
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Give the run up until `wake_at` (None: until a signal). Holds only if this change records nothing and the inbox is empty."""
+    """Give the run up until `wake_at` (None: until a signal). Holds only if nothing but marks is recorded and the inbox is empty."""
 
     wake_at: Instant | None
     waiting_for: bytes

@@ -91,7 +91,7 @@ class Change:
     settled: Sequence[int] = ()  # commands whose rows in attempts are over
     failures: Sequence[AttemptFailed] = ()
     intents: Sequence[Intent] = ()
-    issued: int | None = None
+    issued: int | None = None  # given: the activation of the record at `position` is over, which is kept, too; neither ever falls
     note: bytes | None = None  # None: unchanged
     clears_strikes: bool = False
     calls: Sequence[Call] = ()

@@ -20,6 +20,7 @@ from perdure.store.sqlite.statements import Row, change_each, fetch
 from perdure.store.sqlite.wishes import CANCEL, NOTHING, PAUSE, Wish, Wishes, cancel_record
 
 SQL = named_queries("checkpoints")
+NOTHING_KEPT = (None, None, None)
 
 
 class NotOwned(PerdureError):
@@ -151,8 +152,9 @@ class Gathering:
         if not isinstance(change.ending, Park | PutAside):
             self._end_or_note(change, ending, at, wishes)
             return Written(change.run_id, records, has_more, is_pausing=is_pausing, raised=raised)
+        has_news = any(record.kind is not RecordKind.PATCHED for record in records)
         is_quiet = is_pausing if isinstance(ending, PutAside) else not has_more and not self._has_signals(change.run_id)
-        is_over = is_quiet and not records
+        is_over = is_quiet and not has_news
         self._end_or_note(change, ending if is_over else None, at, wishes)
         return Written(change.run_id, records, has_more or (not is_over and not records), is_over, is_pausing)
 
@@ -208,7 +210,7 @@ class Gathering:
     # ── the run's row ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _end_or_note(self, change: Change, ending: Ending | None, at: Instant, wishes: Mapping[str, Wish]) -> None:
-        mine, kept = self._mine(change), (change.issued, change.note)
+        mine, kept = self._mine(change), kept_of(change)
         met: Iterable[str] = ()
         match ending:
             case Finish(state=state):
@@ -230,7 +232,7 @@ class Gathering:
             case Continue():
                 self._continue(change, ending, at)
             case None:
-                if kept != (None, None):
+                if kept != NOTHING_KEPT:
                     self.rows.note.append((*mine, *kept))
             case _:
                 assert_never(ending)
@@ -268,6 +270,11 @@ class Gathering:
 
     def _has_signals(self, run_id: str) -> bool:
         return bool(fetch(self._db, SQL["has_signals"], (self._namespace, run_id)))
+
+
+def kept_of(change: Change) -> Row:
+    """What the run's row keeps besides its state: commands issued, the note, the record whose activation is over."""
+    return (change.issued, change.note, None if change.issued is None else change.position)
 
 
 def merge(signals: Sequence[Row], timers: Sequence[DueTimer], cancel: Wish | None = None) -> list[NewRecord]:

@@ -109,7 +109,7 @@ def load(db: apsw.Connection, namespace: str, run_ids: Sequence[str]) -> dict[st
         rows = fetch(db, SQL["run"], (namespace, run_id))
         if rows:
             row = run_row(rows[0])
-            found[run_id] = load_one(db, namespace, row, is_intact=input_checksum(row) == rows[0][17])
+            found[run_id] = load_one(db, namespace, row._replace(reached=rows[0][18]), is_intact=input_checksum(row) == rows[0][17])
     return found
 
 
