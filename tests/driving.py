@@ -250,8 +250,10 @@ def attempt(command: StepCommand) -> Record:
         output = command.step.returns.encode(by_hand(value) if inspect.isawaitable(value) else value, limit=PAYLOAD_BYTES_MOST)
     except BaseException as error:
         failure = encode_failure(error, message_characters=1000, traceback_characters=0)
-        return Record(0, 0, RecordKind.STEP_FAILED, command.name, command.number, command.digest, error=failure)
-    return Record(0, 0, RecordKind.STEP, command.name, command.number, command.digest, output=output)
+        kind = RecordKind.COMPENSATION_FAILED if command.is_compensation else RecordKind.STEP_FAILED
+        return Record(0, 0, kind, command.name, command.number, command.digest, error=failure)
+    kind = RecordKind.COMPENSATED if command.is_compensation else RecordKind.STEP
+    return Record(0, 0, kind, command.name, command.number, command.digest, output=output)
 
 
 def by_hand(awaitable: Any) -> object:

@@ -8,6 +8,7 @@ from perdure import errors
 if TYPE_CHECKING:
     from perdure.authoring.changes import patched
     from perdure.authoring.current import Info
+    from perdure.authoring.saga import saga
     from perdure.authoring.step import step
     from perdure.authoring.values import info, now, random, set_status, uuid4
     from perdure.authoring.waiting import receive, sleep_until
@@ -30,6 +31,7 @@ __all__ = [
     "patched",
     "random",
     "receive",
+    "saga",
     "set_status",
     "sleep_until",
     "step",
@@ -49,6 +51,7 @@ _HOMES = {
     "patched": "perdure.authoring.changes",
     "random": "perdure.authoring.values",
     "receive": "perdure.authoring.waiting",
+    "saga": "perdure.authoring.saga",
     "set_status": "perdure.authoring.values",
     "sleep_until": "perdure.authoring.waiting",
     "step": "perdure.authoring.step",

@@ -21,6 +21,7 @@ PUBLIC = {
     "patched",
     "random",
     "receive",
+    "saga",
     "set_status",
     "sleep_until",
     "step",

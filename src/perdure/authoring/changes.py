@@ -6,6 +6,17 @@ from perdure.errors import BadInput
 MARK_CHARACTERS_MOST = 200
 
 
+class ContinuesAsNew(BaseException):
+    """Leaves the code of a generation: no Exception, so that `except Exception` does not hold it up."""
+
+
+def is_continuation(error: BaseException) -> bool:
+    """Also of a group of nothing else, which is what a TaskGroup makes of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_continuation(one) for one in error.exceptions)
+    return isinstance(error, ContinuesAsNew)
+
+
 def patched(mark: str) -> bool:
     """Whether this run takes the new way: True where no earlier code of it has been, False for ever where earlier code went on.
 

@@ -30,6 +30,9 @@ from perdure.store.protocol import AttemptFailed, Intent, Written
 log = logging.getLogger("perdure.step")
 
 
+COMPENSATION = {RecordKind.STEP: RecordKind.COMPENSATED, RecordKind.STEP_FAILED: RecordKind.COMPENSATION_FAILED}
+
+
 class NotBegun(BaseException):
     """The thread found that the step must not begin."""
 
@@ -297,6 +300,7 @@ class Attempts:
         if command.options.at_most_once or (retrying is not None and retrying.is_on_disk):
             run.about_attempts().settled.append(command.number)
         output, error = (payload, None) if kind is RecordKind.STEP else (None, payload)
+        kind = COMPENSATION[kind] if command.is_compensation else kind
         run.records.append(NewRecord(kind, command.name, command.number, command.digest, command.payload, output, error, attempt))
         self._committer.touch(run)
 

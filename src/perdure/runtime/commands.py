@@ -21,6 +21,8 @@ class StepCommand:
     copied: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     """The arguments as `payload` reads back, for the first attempt."""
     is_cancelled: bool = False
+    is_compensation: bool = False
+    """It undoes what a saga has done."""
 
     def take_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the step gets: a copy for each attempt, so that none sees what another did to it."""

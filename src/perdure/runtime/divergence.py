@@ -22,6 +22,15 @@ def check_step(record: Record, command: StepCommand | None, issued: int, open_co
         _check_order(record, command, open_commands.values())
 
 
+def check_compensation(record: Record, command: StepCommand | None) -> None:
+    """What is recorded as a compensation must be asked for as one: the code must still have the same to undo."""
+    if command is not None and not command.is_compensation:
+        raise NonDeterminism(
+            f"command {record.command}: the history holds step {record.name!r} as a compensation (record {record.position}), "
+            f"the code now asks for {command.name!r} as a step"
+        )
+
+
 def _check_order(record: Record, command: StepCommand, others: Iterable[StepCommand]) -> None:
     for other in others:
         if other.activation == command.activation and (other.name, other.digest) == (record.name, record.digest):

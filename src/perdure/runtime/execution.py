@@ -4,9 +4,11 @@ import asyncio
 import json
 import sys
 import zlib
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -22,7 +24,7 @@ from perdure.model.generations import RetryPoint
 from perdure.model.records import Record, RecordKind
 from perdure.runtime import guard
 from perdure.runtime.commands import Raised, Returned, StepCommand
-from perdure.runtime.divergence import check_step, telling_the_end
+from perdure.runtime.divergence import check_compensation, check_step, telling_the_end
 from perdure.runtime.loop import new_run_loop
 from perdure.runtime.mailbox import Mailbox
 from perdure.runtime.marks import Marks
@@ -59,6 +61,7 @@ class Execution:
         self.note: bytes | None = None
         self.outcome: Returned | Raised | None = None
         self.marks = Marks()
+        self.sagas_undoing = 0
         self._steps = {} if steps is None else steps
         self._payload = payload
         self._payload_bytes_most = payload_bytes_most
@@ -97,6 +100,9 @@ class Execution:
                 self._begin(record.at)
             case RecordKind.STEP | RecordKind.STEP_FAILED:
                 self._settle(record)
+            case RecordKind.COMPENSATED | RecordKind.COMPENSATION_FAILED:
+                check_compensation(record, self.open.get(-1 if record.command is None else record.command))
+                self._settle(record)
             case RecordKind.TIMER:
                 self._fire(record)
             case RecordKind.SIGNAL:
@@ -122,7 +128,7 @@ class Execution:
         """Recorded together with what ended the workflow: too late to be seen, but the code must have asked for it all the same."""
         with telling_the_end(self.outcome):
             match record.kind:
-                case RecordKind.STEP | RecordKind.STEP_FAILED:
+                case RecordKind.STEP | RecordKind.STEP_FAILED | RecordKind.COMPENSATED | RecordKind.COMPENSATION_FAILED:
                     self._answered(record)
                 case RecordKind.TIMER:
                     self._check_timer(record)
@@ -144,8 +150,8 @@ class Execution:
         command = self._answered(record)
         if command.future.done():
             return
-        if record.kind is RecordKind.STEP_FAILED:
-            error = _raisable(record.error or b"{}")
+        if record.error is not None:
+            error = _raisable(record.error)
             self._steps_failed().add(record.position, record.name, error, self._asked())
             command.future.set_exception(error)
             return
@@ -187,7 +193,7 @@ class Execution:
         except (SystemExit, KeyboardInterrupt, NotAllowedInWorkflow) as error:
             self._end(Raised(error))
             return
-        if self._main is not None and self._main.done():
+        if self._main is not None and self._main.done() and not self.sagas_undoing:
             self._end(self._result_of(self._main))
 
     def _result_of(self, main: asyncio.Task[object]) -> Returned | Raised:
@@ -260,7 +266,15 @@ class Execution:
 
     # ── what workflow code asks (the Host protocol) ──────────────────────────────────────────────────────────────────
 
-    async def call_step(self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+    async def call_step(
+        self,
+        step: Step[..., object],
+        options: StepOptions,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        *,
+        is_compensation: bool = False,
+    ) -> object:
         if self._loop.is_closing:
             await self._loop.create_future()  # there it gets RunClosing
         self._check_name(step)
@@ -268,6 +282,7 @@ class Execution:
         copied: Any = tuple(ready)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
         command = StepCommand(self.issued, step, options, payload, digest(payload), self._activation, future, copied)
+        command.is_compensation = is_compensation
         self.open[command.number] = command
         if sys.exception() is not None:
             self._steps_failed().handled = sys.exception()
@@ -279,6 +294,26 @@ class Execution:
                 command.is_cancelled = True
                 self._abandon(command.number)
             raise
+
+    def compensation(
+        self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Callable[[], Coroutine[Any, Any, object]]:
+        self._check_name(step)
+        _, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
+        copied: Any = ready
+        return partial(self.call_step, step, options, *copied, is_compensation=True)
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        self.sagas_undoing += 1
+        try:
+            yield
+        finally:
+            self.sagas_undoing -= 1
+
+    @property
+    def is_closing(self) -> bool:
+        return self._loop.is_closing
 
     async def receive(self, topics: tuple[str, ...]) -> tuple[str, bytes]:
         if self._loop.is_closing:

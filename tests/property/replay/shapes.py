@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from perdure import now, patched, random, receive, set_status, step, workflow
+from perdure import now, patched, random, receive, saga, set_status, step, workflow
 from perdure.errors import DecodeError
 from tests.driving import Signal, observe
 
@@ -156,6 +156,12 @@ class Interpreter:
         except Exception:  # this is what users write
             return await self.perform(otherwise)
 
+    async def on_saga(self, names: list[str], part: Shape) -> Any:
+        async with saga() as undo:
+            for name in names:
+                undo(STEPS[name], f"undo {name}")
+            return await self.perform(part)
+
     async def on_swallow(self, part: Shape) -> Any:
         return await swallowed(self.perform(part))
 
@@ -192,6 +198,7 @@ def branches(inner: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
         st.tuples(st.sampled_from(["shield", "spawn", "locked", "swallow"]), inner),
         st.tuples(st.just("cancel"), seconds, inner),
         st.tuples(st.sampled_from(["finally", "catch"]), inner, inner),
+        st.tuples(st.just("saga"), st.lists(st.sampled_from(["first", "second", "fails"]), max_size=3), inner),
     )
 
 
