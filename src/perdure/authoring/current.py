@@ -43,7 +43,10 @@ class Host(Protocol):
     ) -> Callable[[], Coroutine[Any, Any, object]]:
         """Checks and copies the arguments; what it returns asks for the step."""
 
-    def undoing(self) -> AbstractContextManager[None]:
+    def have_to_undo(self, more: int) -> None:
+        """How many compensations have been noted more than before; fewer where it is negative."""
+
+    def undoing(self, error: BaseException) -> AbstractContextManager[None]:
         """While it is entered, a saga is undoing what it did: neither a cancel's time limit nor the end of the code stops it."""
 
     @property

@@ -55,6 +55,7 @@ class Saga:
             raise NotAllowedInWorkflow(f"a saga notes at most {COMPENSATIONS_MOST:,} compensations")
         call = self._host.compensation(_step_of(step), step.settings, args, kwargs)
         self._noted.append(Noted(_step_of(step).name, call))
+        self._host.have_to_undo(1)
 
     async def __aenter__(self) -> Self:
         if self._is_open:
@@ -73,7 +74,8 @@ class Saga:
         if error is None or is_continuation(error):
             self._hand_over(noted)
         elif noted:
-            with self._host.undoing():
+            with self._host.undoing(error):
+                self._host.have_to_undo(-len(noted))
                 await _undo(noted, error)
 
     def _hand_over(self, noted: "list[Noted]") -> None:
@@ -82,6 +84,8 @@ class Saga:
             outer = outer._outer
         if outer is not None:
             outer._noted += noted
+        else:
+            self._host.have_to_undo(-len(noted))
 
 
 class Noted:

@@ -15,13 +15,14 @@ from perdure.engine.live import LiveRun, Retrying
 from perdure.engine.ports import Ports
 from perdure.engine.waits import waiting_for
 from perdure.errors import CorruptedHistory, NonDeterminism
-from perdure.model.records import Record
+from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.runtime.replaying import DEADLOCK, check_stand, waits_for_nothing
 from perdure.settings import Settings
 from perdure.store.endings import Park, PutAside, Quarantine, Release
 from perdure.store.protocol import Loaded
 
 log = logging.getLogger("perdure.engine")
+_OUT_OF_TIME = NewRecord(RecordKind.CANCEL, input=b'{"grace_seconds": 0}')
 
 
 @dataclass(slots=True)
@@ -168,7 +169,7 @@ class Activation:
             return
         now, end = self.ports.clock.now(), run.execution.clean_up_ends_at
         if end is not None and end <= now:
-            self._finish(run)
+            self._cut_short(run)
         elif run.execution.due(now):
             run.reads_inbox = True
             self.committer.touch(run)
@@ -176,6 +177,14 @@ class Activation:
             self._watch_clock(run)  # the loop's clock and the authority's differ by a hair, or the latter was set back
             if not run.is_busy:
                 self._rest(run)
+
+    def _cut_short(self, run: LiveRun) -> None:
+        """Its time to clean up is over. What sagas have to undo is undone first: the code is thrown out of them."""
+        if not run.execution.sagas.noted or run.execution.is_out_of_time:
+            self._finish(run)
+        elif not run.is_in_flight and not run.records:  # else it is met again when these are written
+            run.records.append(_OUT_OF_TIME)
+            self.committer.touch(run)
 
     def _rest(self, run: LiveRun) -> None:
         """It only waits. Park it at once when nothing can come soon, else keep it a little."""

@@ -4,8 +4,8 @@ import asyncio
 import json
 import sys
 import zlib
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from contextvars import Context
 from datetime import datetime
 from functools import cached_property, partial
@@ -29,6 +29,9 @@ from perdure.runtime.loop import new_run_loop
 from perdure.runtime.mailbox import Mailbox
 from perdure.runtime.marks import Marks
 from perdure.runtime.retry_point import Asked, Failures
+from perdure.runtime.sagas import Sagas
+
+OUT_OF_TIME = "the run was cancelled and its time to clean up is over"
 
 
 class Execution:
@@ -36,8 +39,9 @@ class Execution:
 
     # What most runs never come to stands on the class.
     is_cancelled = False
-    clean_up_ends_at: Instant | None = None
-    """Of a run that was cancelled: when it ends, whatever its code still does."""
+    is_out_of_time = False
+    """Cancelled, and its time to clean up is over: nothing but what sagas undo is asked for any more."""
+    _clean_up_ends_at: Instant | None = None
     retry_point: RetryPoint | None = None
     _failures: Failures | None = None
 
@@ -61,7 +65,7 @@ class Execution:
         self.note: bytes | None = None
         self.outcome: Returned | Raised | None = None
         self.marks = Marks()
-        self.sagas_undoing = 0
+        self.sagas = Sagas()
         self._steps = {} if steps is None else steps
         self._payload = payload
         self._payload_bytes_most = payload_bytes_most
@@ -152,7 +156,8 @@ class Execution:
             return
         if record.error is not None:
             error = _raisable(record.error)
-            self._steps_failed().add(record.position, record.name, error, self._asked())
+            if not command.is_compensation:
+                self._steps_failed().add(record.position, record.name, error, self._asked())
             command.future.set_exception(error)
             return
         try:
@@ -170,9 +175,10 @@ class Execution:
         return self._failures
 
     def _cancel(self, record: Record) -> None:
-        """Once: what its code does about it is its own affair, until the time to clean up is over."""
+        """Once: what its code does about it is its own affair, until the time to clean up is over. Then again, where sagas must undo."""
+        self.is_out_of_time = self.is_cancelled
         self.is_cancelled = True
-        self.clean_up_ends_at = record.at + grace_of(record)
+        self._clean_up_ends_at = record.at + grace_of(record)
         if self._main is not None:
             self._main.cancel()
 
@@ -193,7 +199,7 @@ class Execution:
         except (SystemExit, KeyboardInterrupt, NotAllowedInWorkflow) as error:
             self._end(Raised(error))
             return
-        if self._main is not None and self._main.done() and not self.sagas_undoing:
+        if self._main is not None and self._main.done() and not self.sagas.undoing:
             self._end(self._result_of(self._main))
 
     def _result_of(self, main: asyncio.Task[object]) -> Returned | Raised:
@@ -256,6 +262,11 @@ class Execution:
     def next_timer(self) -> Instant | None:
         return self._loop.next_deadline()
 
+    @property
+    def clean_up_ends_at(self) -> Instant | None:
+        """Of a run that was cancelled: when it ends, whatever its code still does. Not while a saga undoes what it did."""
+        return None if self.sagas.undoing else self._clean_up_ends_at
+
     def next_deadline(self) -> Instant | None:
         """Of its timers and of the time to clean up."""
         timer, end = self._loop.next_deadline(), self.clean_up_ends_at
@@ -277,6 +288,8 @@ class Execution:
     ) -> object:
         if self._loop.is_closing:
             await self._loop.create_future()  # there it gets RunClosing
+        if self.is_out_of_time and not is_compensation:
+            raise asyncio.CancelledError(OUT_OF_TIME)
         self._check_name(step)
         payload, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
         copied: Any = tuple(ready)
@@ -303,13 +316,12 @@ class Execution:
         copied: Any = ready
         return partial(self.call_step, step, options, *copied, is_compensation=True)
 
-    @contextmanager
-    def undoing(self) -> Iterator[None]:
-        self.sagas_undoing += 1
-        try:
-            yield
-        finally:
-            self.sagas_undoing -= 1
+    def undoing(self, error: BaseException) -> AbstractContextManager[None]:
+        self._steps_failed().handled = error
+        return self.sagas.undo()
+
+    def have_to_undo(self, more: int) -> None:
+        self.sagas.noted += more
 
     @property
     def is_closing(self) -> bool:
@@ -318,6 +330,8 @@ class Execution:
     async def receive(self, topics: tuple[str, ...]) -> tuple[str, bytes]:
         if self._loop.is_closing:
             await self._loop.create_future()  # there it gets RunClosing
+        if self.is_out_of_time:
+            raise asyncio.CancelledError(OUT_OF_TIME)
         found = self._mailbox.take(topics)
         if found is not None:
             return found
