@@ -19,7 +19,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.clock import SECOND, Instant
 from perdure.codec.failures import encode_failure
 from perdure.model.records import Record, RecordKind
-from perdure.runtime.commands import Raised, Returned, StepCommand
+from perdure.runtime.commands import Continued, Raised, Returned, StepCommand
 from perdure.runtime.execution import Execution
 
 BEGAN: Instant = 1_700_000_000 * SECOND
@@ -79,6 +79,8 @@ def outcome_of(execution: Execution) -> tuple[str, ...] | None:
             return None
         case Returned(payload):
             return ("returned", payload.decode())
+        case Continued(payload):
+            return ("continued", payload.decode())
         case Raised(error):
             return ("raised", type(error).__name__, str(error))
 

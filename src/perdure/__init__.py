@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from perdure import errors
 
 if TYPE_CHECKING:
-    from perdure.authoring.changes import patched
+    from perdure.authoring.changes import continue_as_new, patched
     from perdure.authoring.current import Info
     from perdure.authoring.saga import saga
     from perdure.authoring.step import step
@@ -25,6 +25,7 @@ __all__ = [
     "Retry",
     "Run",
     "RunStatus",
+    "continue_as_new",
     "errors",
     "info",
     "now",
@@ -46,6 +47,7 @@ _HOMES = {
     "Retry": "perdure.model.retry",
     "Run": "perdure.run",
     "RunStatus": "perdure.run",
+    "continue_as_new": "perdure.authoring.changes",
     "info": "perdure.authoring.values",
     "now": "perdure.authoring.values",
     "patched": "perdure.authoring.changes",

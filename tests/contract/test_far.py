@@ -1,7 +1,8 @@
 """How far a run's code has come: what the store keeps of it when a run is put down."""
 
 from perdure.model.records import NewRecord, RecordKind
-from perdure.store.protocol import Park, Quarantine, Release, Store
+from perdure.store.endings import Park, Quarantine, Release
+from perdure.store.protocol import Store
 from tests.contract.acting import Worker, signal, step
 
 MARK = NewRecord(RecordKind.PATCHED, "mark")

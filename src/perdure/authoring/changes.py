@@ -1,4 +1,6 @@
-"""Changing the code under runs that are under way."""
+"""Runs that outlive their code or their history: `patched` and `continue_as_new`."""
+
+from typing import NoReturn
 
 from perdure.authoring.current import require_host
 from perdure.errors import BadInput
@@ -32,3 +34,25 @@ def patched(mark: str) -> bool:
     if not (0 < len(mark) <= MARK_CHARACTERS_MOST and mark.isprintable()):
         raise BadInput(f"a mark is a printable text of 1 to {MARK_CHARACTERS_MOST} characters, not {mark[:50]!r}")
     return host.patched(mark)
+
+
+async def continue_as_new(*args: object, **kwargs: object) -> NoReturn:
+    """End here and go on as a new generation of the same run: the workflow begins again with these arguments and an empty history.
+
+        @workflow
+        async def subscription(customer: str, months: int = 0) -> None:
+            await asyncio.sleep(30 * 86400)
+            await bill(customer, months)
+            await continue_as_new(customer, months + 1)
+
+    For a run that goes on for years: a history is replayed whole, and has a limit. Id, note and whoever waits for the result stay;
+    signals that nobody has received and a cancel that the code has not been told of wait for the new generation; tasks that are left are
+    closed, as at the end of a run. All of it is one transaction. Idempotency keys are new: they contain the generation. The history of
+    the generation before is kept, older ones are forgotten.
+
+    Never returns, but leaves the code by a BaseException: `finally` blocks run, `except Exception` does not see it, a saga takes it for
+    success. Raises BadInput where the arguments do not fit the workflow, NotAllowedInWorkflow in a task that the workflow has started.
+    A run that was cancelled ends instead.
+    """
+    require_host("continue_as_new()").continue_as_new(args, kwargs)
+    raise ContinuesAsNew

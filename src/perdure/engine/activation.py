@@ -139,7 +139,9 @@ class Activation:
             run.is_warned = True
             log.warning("the history of run %s has %d records; at %d it is quarantined", run.id, position, most)
         if position >= most and run.ending is None:
-            self._quarantine(run, CorruptedHistory(f"its history has reached the limit of {most:,} records"))
+            self._quarantine(
+                run, CorruptedHistory(f"its history has reached the limit of {most:,} records; what goes on for long can continue_as_new")
+            )
 
     def _finish(self, run: LiveRun) -> None:
         if run.ending is not None:
@@ -147,7 +149,7 @@ class Activation:
         self.attempts.give_up(run)
         run.records.clear()
         run.attempt_news = None
-        run.ending = ending_of(run, self._failure)
+        run.ending = ending_of(run, self._failure, self.python)
         self.committer.touch(run)
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────

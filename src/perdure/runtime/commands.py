@@ -42,7 +42,18 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """The workflow goes on as a new generation; `payload` are its arguments."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Raised:
     """The workflow raised."""
 
     error: BaseException
+
+
+Outcome = Returned | Continued | Raised
+"""How the code of a generation has ended."""

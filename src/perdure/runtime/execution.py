@@ -1,7 +1,6 @@
 """One run in memory: its code, standing where its history has brought it. Records go in, commands come out."""
 
 import asyncio
-import json
 import sys
 import zlib
 from collections.abc import Callable, Coroutine
@@ -13,25 +12,25 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from perdure.authoring.changes import is_continuation
 from perdure.authoring.current import Info
 from perdure.authoring.step import Step, StepOptions
 from perdure.authoring.workflow import Workflow
-from perdure.clock import Instant, Microseconds, to_datetime, to_microseconds
-from perdure.codec.failures import decode_failure, describe_failure
+from perdure.clock import Instant, to_datetime
 from perdure.codec.values import digest, encode
-from perdure.errors import CorruptedHistory, DecodeError, NameTaken, NonDeterminism, NotAllowedInWorkflow, PerdureError, StepFailed
+from perdure.errors import CorruptedHistory, DecodeError, NonDeterminism, NotAllowedInWorkflow, PerdureError
 from perdure.model.generations import RetryPoint
 from perdure.model.records import Record, RecordKind
 from perdure.runtime import guard
-from perdure.runtime.commands import Raised, Returned, StepCommand
+from perdure.runtime.commands import Continued, Outcome, Raised, Returned, StepCommand
 from perdure.runtime.divergence import check_compensation, check_step, telling_the_end
 from perdure.runtime.loop import new_run_loop
 from perdure.runtime.mailbox import Mailbox
 from perdure.runtime.marks import Marks
+from perdure.runtime.naming import check_name
+from perdure.runtime.recorded import grace_of, raisable
 from perdure.runtime.retry_point import Asked, Failures
 from perdure.runtime.sagas import Sagas
-
-OUT_OF_TIME = "the run was cancelled and its time to clean up is over"
 
 
 class Execution:
@@ -43,6 +42,9 @@ class Execution:
     """Cancelled, and its time to clean up is over: nothing but what sagas undo is asked for any more."""
     _clean_up_ends_at: Instant | None = None
     retry_point: RetryPoint | None = None
+    cancel_left: bytes | None = None
+    """Of a cancel that came too late for this generation: its code is told in the next."""
+    _next_payload: bytes | None = None
     _failures: Failures | None = None
 
     def __init__(
@@ -63,7 +65,7 @@ class Execution:
         self._taken = 0
         self._abandoned: list[int] | None = None
         self.note: bytes | None = None
-        self.outcome: Returned | Raised | None = None
+        self.outcome: Outcome | None = None
         self.marks = Marks()
         self.sagas = Sagas()
         self._steps = {} if steps is None else steps
@@ -136,6 +138,10 @@ class Execution:
                     self._answered(record)
                 case RecordKind.TIMER:
                     self._check_timer(record)
+                case RecordKind.SIGNAL:
+                    self._mailbox.deliver(record.position, record.name, record.output or b"null")  # for the next generation, if any
+                case RecordKind.CANCEL if isinstance(self.outcome, Continued):
+                    self.cancel_left = record.input
                 case RecordKind.CANCEL:
                     self.is_cancelled = True
                 case _:
@@ -155,7 +161,7 @@ class Execution:
         if command.future.done():
             return
         if record.error is not None:
-            error = _raisable(record.error)
+            error = raisable(record.error)
             if not command.is_compensation:
                 self._steps_failed().add(record.position, record.name, error, self._asked())
             command.future.set_exception(error)
@@ -202,18 +208,19 @@ class Execution:
         if self._main is not None and self._main.done() and not self.sagas.undoing:
             self._end(self._result_of(self._main))
 
-    def _result_of(self, main: asyncio.Task[object]) -> Returned | Raised:
+    def _result_of(self, main: asyncio.Task[object]) -> Outcome:
         if main.cancelled():
             return Raised(asyncio.CancelledError("the workflow cancelled itself"))
         error = main.exception()
         if error is not None:
-            return Raised(error)
+            payload = self._next_payload if is_continuation(error) else None
+            return Raised(error) if payload is None else Continued(payload)
         try:
             return Returned(self.workflow.returns.encode(main.result(), limit=self._payload_bytes_most))
         except PerdureError as refused:
             return Raised(refused)
 
-    def _end(self, outcome: Returned | Raised) -> None:
+    def _end(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
             if isinstance(outcome, Raised):
@@ -272,6 +279,10 @@ class Execution:
         timer, end = self._loop.next_deadline(), self.clean_up_ends_at
         return timer if end is None or (timer is not None and timer < end) else end
 
+    def unreceived(self) -> list[tuple[str, bytes]]:
+        """Signals that have entered the history and that no code has received."""
+        return self._mailbox.left()
+
     def waited_topics(self) -> list[tuple[str, ...]]:
         return self._mailbox.waited_topics()
 
@@ -289,8 +300,8 @@ class Execution:
         if self._loop.is_closing:
             await self._loop.create_future()  # there it gets RunClosing
         if self.is_out_of_time and not is_compensation:
-            raise asyncio.CancelledError(OUT_OF_TIME)
-        self._check_name(step)
+            raise asyncio.CancelledError("the time to clean up is over")
+        check_name(self._steps, step)
         payload, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
         copied: Any = tuple(ready)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
@@ -311,7 +322,7 @@ class Execution:
     def compensation(
         self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Callable[[], Coroutine[Any, Any, object]]:
-        self._check_name(step)
+        check_name(self._steps, step)
         _, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
         copied: Any = ready
         return partial(self.call_step, step, options, *copied, is_compensation=True)
@@ -331,7 +342,7 @@ class Execution:
         if self._loop.is_closing:
             await self._loop.create_future()  # there it gets RunClosing
         if self.is_out_of_time:
-            raise asyncio.CancelledError(OUT_OF_TIME)
+            raise asyncio.CancelledError("the time to clean up is over")
         found = self._mailbox.take(topics)
         if found is not None:
             return found
@@ -377,34 +388,17 @@ class Execution:
             return self.marks.answered(mark)
         return self.marks.is_passed(mark, self.position, self.issued, self._loop.timers_set, is_live=not self._loop.is_replaying)
 
+    def continue_as_new(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        if asyncio.current_task(self._loop) is not self._main:
+            raise NotAllowedInWorkflow(
+                "continue_as_new() ends the whole run, so only the workflow's own code may call it, not a task that it has started"
+            )
+        self._next_payload = self.workflow.parameters.encode(args, kwargs, limit=self._payload_bytes_most)
+
     def refuse_child(self, name: str) -> None:
         raise NotAllowedInWorkflow(
             f"workflow {name!r} was called inside a workflow; child workflows do not exist yet: call the code in a step or a plain function"
         )
 
-    def _check_name(self, step: Step[..., object]) -> None:
-        """Two steps of one name cannot be told apart in a history. The same function defined anew is the same step."""
-        known = self._steps.setdefault(step.name, step)
-        if known is not step and _place_of(known) != _place_of(step):
-            raise NameTaken(f"two steps are named {step.name!r}: {_place_of(known)} and {_place_of(step)}; give one a name: @step(name=…)")
-
     def __str__(self) -> str:
         return self.run_id
-
-
-def _raisable(failure: bytes) -> Exception:
-    error = decode_failure(failure)
-    # No future takes a StopIteration: it would end the coroutine that awaits it.
-    return StepFailed(**describe_failure(failure)) if isinstance(error, StopIteration) else error
-
-
-def grace_of(record: Record) -> Microseconds:
-    """How long a run that is cancelled has to clean up, as it was recorded."""
-    try:
-        return to_microseconds(json.loads(record.input or b"{}")["grace_seconds"], "grace_seconds")
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptedHistory(f"record {record.position} says nothing of the time to clean up: {error!r}") from error
-
-
-def _place_of(step: Step[..., object]) -> str:
-    return f"{step.function.__module__}.{step.function.__qualname__}"

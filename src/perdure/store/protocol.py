@@ -256,6 +256,9 @@ class Store(Protocol):
     async def has_claimable(self, workflows: Sequence[str]) -> bool:
         """Whether a run of these workflows is due now or belongs to a dead or unknown owner."""
 
+    async def forget_outdated(self, rows: int) -> bool:
+        """Delete at most so many records of outdated generations; whether there may be more of them."""
+
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back on the event loop soon after another connection wrote something. Returns the way to stop it.
 

@@ -14,7 +14,7 @@ from perdure.store.calls import Call
 from perdure.store.endings import Continue, Ending, Finish, Park, PutAside, Quarantine, Release
 from perdure.store.protocol import Change, DueTimer, Written
 from perdure.store.sqlite.calls import Calls
-from perdure.store.sqlite.generations import Generation, generation_row
+from perdure.store.sqlite.generations import Generation, generation, generation_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import Row, change_each, fetch
 from perdure.store.sqlite.wishes import CANCEL, NOTHING, PAUSE, Wish, Wishes, cancel_record
@@ -50,6 +50,7 @@ class Rows:
     forget_requests: list[Row] = field(default_factory=list)
     succeed: list[Row] = field(default_factory=list)
     open_generation: list[Row] = field(default_factory=list)
+    outdate: list[Row] = field(default_factory=list)
     forget_attempts: list[Row] = field(default_factory=list)
     forget_tries: list[Row] = field(default_factory=list)
 
@@ -72,6 +73,7 @@ class Rows:
             if many(db, name, rows) != len(rows):
                 raise NotOwned(f"{name}: a run belongs to another worker")
         many(db, "open_generation", self.open_generation)
+        many(db, "outdate", self.outdate)
         many(db, "forget_attempts", self.forget_attempts)
         many(db, "forget_tries", self.forget_tries)
         many(db, "empty_inbox", self.ended)
@@ -244,7 +246,10 @@ class Gathering:
         self.rows.open_generation.append(generation_row(*run, opened, at))
         new = [NewRecord(RecordKind.STARTED, ending.record.name), *ending.carried]
         self._record(replace(change, generation=number, position=0), new, at)
-        self.rows.succeed.append((*self._mine(change), number, self._now, change.note))
+        self.rows.succeed.append((*self._mine(change), number, self._now, change.note, ending.python))
+        oldest = generation(self._db, *run, change.generation).key_generation  # what it was retried from belongs to it
+        if oldest:
+            self.rows.outdate.append((*run, oldest))
         self.rows.forget_attempts.append(run)
 
     def _mine(self, change: Change) -> tuple[str, str, str]:

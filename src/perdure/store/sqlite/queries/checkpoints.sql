@@ -79,7 +79,7 @@ where namespace = ?1 and id = ?2 and owner = ?3;
 -- name: succeed
 -- One row if the run is mine: its next generation is due at once, for anybody.
 update runs set state = 'waiting', owner = null, wake_at = ?5, waiting_for = null, generation = ?4, issued = 0, reached = 0,
-    note = coalesce(?6, note)
+    note = coalesce(?6, note), python = coalesce(nullif(?7, ''), python), only_python = ''
 where namespace = ?1 and id = ?2 and owner = ?3;
 
 -- name: open_generation
@@ -91,6 +91,10 @@ values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 -- name: tell_cancel
 -- The run is told; a repeat finds that it was.
 update requests set told_at = ?3 where namespace = ?1 and run_id = ?2 and kind = 'cancel';
+
+-- name: outdate
+-- Generations below this one may be forgotten.
+insert or replace into outdated (namespace, run_id, generation) values (?1, ?2, ?3);
 
 -- name: meet
 -- What was wanted of the run is done, or can be done no more.

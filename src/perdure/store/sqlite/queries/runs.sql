@@ -56,8 +56,11 @@ select position, at, kind, name, command, digest, input, output, error, attempt,
 from history where namespace = ?1 and run_id = ?2 and generation = ?3 and position = ?4;
 
 -- name: places
--- Where the records of all generations stand.
-select generation, position from history where namespace = ?1 and run_id = ?2 order by generation, position;
+-- Where the records of all generations stand that are not outdated.
+select generation, position from history
+where namespace = ?1 and run_id = ?2
+    and generation >= coalesce((select generation from outdated where outdated.namespace = ?1 and outdated.run_id = ?2), 0)
+order by generation, position;
 
 -- name: last_place
 -- Where the newest record stands.
