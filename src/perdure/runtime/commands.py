@@ -21,13 +21,15 @@ class StepCommand:
     copied: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     """The arguments as `payload` reads back, for the first attempt."""
     is_cancelled: bool = False
-    is_compensation: bool = False
-    """It undoes what a saga has done."""
 
     def take_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the step gets: a copy for each attempt, so that none sees what another did to it."""
         copied, self.copied = self.copied, None
         return self.step.parameters.decode(self.payload) if copied is None else copied
+
+    @property
+    def is_compensation(self) -> bool:
+        return self.options.is_compensation
 
     @property
     def name(self) -> str:

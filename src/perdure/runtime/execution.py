@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from contextvars import Context
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from random import Random
@@ -288,25 +289,16 @@ class Execution:
 
     # ── what workflow code asks (the Host protocol) ──────────────────────────────────────────────────────────────────
 
-    async def call_step(
-        self,
-        step: Step[..., object],
-        options: StepOptions,
-        args: tuple[object, ...],
-        kwargs: dict[str, object],
-        *,
-        is_compensation: bool = False,
-    ) -> object:
+    async def call_step(self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         if self._loop.is_closing:
             await self._loop.create_future()  # there it gets RunClosing
-        if self.is_out_of_time and not is_compensation:
+        if self.is_out_of_time and not options.is_compensation:
             raise asyncio.CancelledError("the time to clean up is over")
         check_name(self._steps, step)
         payload, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
         copied: Any = tuple(ready)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
         command = StepCommand(self.issued, step, options, payload, digest(payload), self._activation, future, copied)
-        command.is_compensation = is_compensation
         self.open[command.number] = command
         if sys.exception() is not None:
             self._steps_failed().handled = sys.exception()
@@ -325,7 +317,7 @@ class Execution:
         check_name(self._steps, step)
         _, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
         copied: Any = ready
-        return partial(self.call_step, step, options, *copied, is_compensation=True)
+        return partial(self.call_step, step, replace(options, is_compensation=True), *copied)
 
     def undoing(self, error: BaseException) -> AbstractContextManager[None]:
         self._steps_failed().handled = error
