@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure import Retry, info, receive, saga, step, workflow
@@ -187,3 +188,24 @@ async def test_a_saga_that_succeeds_leaves_no_trace(stage: Stage) -> None:
 
     assert await run.result(10) == "hotel"
     assert await kinds(run) == ["started", "step", "completed"]
+
+
+async def test_a_transactional_step_can_undo(stage: Stage) -> None:
+    @step(transaction=True)
+    def pay_back(db: apsw.Connection, account: str) -> None:
+        db.execute("insert into payments values (?)", (account,))
+
+    @workflow
+    async def pays() -> None:
+        async with saga() as undo:
+            undo(pay_back, "ann")
+            raise Declined("no money")
+
+    engine = await stage.engine(pays)
+    stage.sql("create table payments (account text)")
+    run = await engine.start(pays)
+    with pytest.raises(RunFailed, match="no money"):
+        await run.result(10)
+
+    assert stage.sql("select account from payments") == [("ann",)]
+    assert await kinds(run) == ["started", "compensated", "failed"]

@@ -23,15 +23,17 @@ def changed(program: Program, author: "Author") -> Program:
     """Some programs undo what they did, pass marks and continue as new. Drawn from the program itself: what was drawn before stays."""
     draw = Random(zlib.crc32(json.dumps(program).encode()))
     author = Author(draw, author.places)
+    if draw.random() < 0.6:
+        return program
     for depth in range(2):
-        if draw.random() < 0.3:
+        if draw.random() < 0.4:
             place = draw.randrange(len(program))
             undoes = [author.step(draw.choice(("act", "act_in_thread", "act_twice"))) for _ in range(draw.choice((1, 2, 3)))]
             saga = {"do": "saga", "undo": undoes, "body": program[place:], "fails": draw.random() < 0.5, "depth": depth}
             program = [*program[:place], saga]
-    if draw.random() < 0.3:
+    if draw.random() < 0.5:
         program.insert(draw.randrange(len(program) + 1), {"do": "patched", "mark": draw.choice("abc")})
-    if draw.random() < 0.25 and len(program) > 1:
+    if draw.random() < 0.5 and len(program) > 1:
         place = draw.randrange(1, len(program))
         program = [*program[:place], {"do": "continue", "program": program[place:]}]
     return program

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from perdure.authoring.step import Step, StepOptions
+from perdure.model.records import RecordKind
+
+_OF_COMPENSATIONS = {RecordKind.STEP: RecordKind.COMPENSATED, RecordKind.STEP_FAILED: RecordKind.COMPENSATION_FAILED}
 
 
 @dataclass(slots=True)
@@ -30,6 +33,10 @@ class StepCommand:
     @property
     def is_compensation(self) -> bool:
         return self.options.is_compensation
+
+    def recorded_as(self, kind: RecordKind) -> RecordKind:
+        """Of an outcome of a step."""
+        return _OF_COMPENSATIONS[kind] if self.options.is_compensation else kind
 
     @property
     def name(self) -> str:
