@@ -19,7 +19,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.clock import SECOND, Instant
 from perdure.codec.failures import encode_failure
 from perdure.model.records import Record, RecordKind
-from perdure.runtime.commands import Raised, Returned, StepCommand
+from perdure.runtime.commands import Continued, Raised, Returned, StepCommand
 from perdure.runtime.execution import Execution
 
 BEGAN: Instant = 1_700_000_000 * SECOND
@@ -79,6 +79,8 @@ def outcome_of(execution: Execution) -> tuple[str, ...] | None:
             return None
         case Returned(payload):
             return ("returned", payload.decode())
+        case Continued(payload):
+            return ("continued", payload.decode())
         case Raised(error):
             return ("raised", type(error).__name__, str(error))
 
@@ -91,6 +93,7 @@ def new_execution(workflow: Workflow[..., Any], payload: bytes, run_id: str = "r
 
 def replay(execution: Execution, history: Sequence[Record], *, live_after: int | None = None) -> Iterator[Stand]:
     """Apply the history; where the run stands after each record."""
+    execution.marks.recall(history[:live_after], reached=0)
     for record in history:
         execution.apply(record)
         if record.position == live_after:
@@ -193,6 +196,7 @@ class VirtualEngine:
     def _record(self, batch: Sequence[Record]) -> None:
         """Commit a batch, then let the run see it."""
         begin = len(self.history)
+        batch = [*(Record(0, 0, RecordKind.PATCHED, mark) for mark in self.execution.marks.take()), *batch]
         for record in batch:
             self.history.append(record._replace(position=len(self.history) + 1, at=self.at))
         for record in self.history[begin:]:
@@ -248,8 +252,10 @@ def attempt(command: StepCommand) -> Record:
         output = command.step.returns.encode(by_hand(value) if inspect.isawaitable(value) else value, limit=PAYLOAD_BYTES_MOST)
     except BaseException as error:
         failure = encode_failure(error, message_characters=1000, traceback_characters=0)
-        return Record(0, 0, RecordKind.STEP_FAILED, command.name, command.number, command.digest, error=failure)
-    return Record(0, 0, RecordKind.STEP, command.name, command.number, command.digest, output=output)
+        kind = RecordKind.COMPENSATION_FAILED if command.is_compensation else RecordKind.STEP_FAILED
+        return Record(0, 0, kind, command.name, command.number, command.digest, error=failure)
+    kind = RecordKind.COMPENSATED if command.is_compensation else RecordKind.STEP
+    return Record(0, 0, kind, command.name, command.number, command.digest, output=output)
 
 
 def by_hand(awaitable: Any) -> object:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from perdure import errors
 
 if TYPE_CHECKING:
+    from perdure.authoring.changes import continue_as_new, patched
     from perdure.authoring.current import Info
+    from perdure.authoring.saga import saga
     from perdure.authoring.step import step
     from perdure.authoring.values import info, now, random, set_status, uuid4
     from perdure.authoring.waiting import receive, sleep_until
@@ -23,11 +25,14 @@ __all__ = [
     "Retry",
     "Run",
     "RunStatus",
+    "continue_as_new",
     "errors",
     "info",
     "now",
+    "patched",
     "random",
     "receive",
+    "saga",
     "set_status",
     "sleep_until",
     "step",
@@ -42,10 +47,13 @@ _HOMES = {
     "Retry": "perdure.model.retry",
     "Run": "perdure.run",
     "RunStatus": "perdure.run",
+    "continue_as_new": "perdure.authoring.changes",
     "info": "perdure.authoring.values",
     "now": "perdure.authoring.values",
+    "patched": "perdure.authoring.changes",
     "random": "perdure.authoring.values",
     "receive": "perdure.authoring.waiting",
+    "saga": "perdure.authoring.saga",
     "set_status": "perdure.authoring.values",
     "sleep_until": "perdure.authoring.waiting",
     "step": "perdure.authoring.step",

@@ -17,6 +17,7 @@ PerdureError
 ├── DecodeError          stored bytes do not fit the type that is asked for
 ├── StepFailed           a step failed with an exception that cannot be rebuilt here
 ├── StepOutcomeUnknown   an at_most_once step may or may not have run
+├── CompensationFailed   what a saga had done could not all be undone
 ├── NotInWorkflow        waiting is possible inside a run only
 ├── NotAllowedInWorkflow I/O or a thread inside workflow code
 ├── NonDeterminism       the code does not match the history
@@ -142,6 +143,15 @@ class StepOutcomeUnknown(PerdureError):
     """A worker died while this at_most_once step may have been running; it is not run again."""
 
     code = "step_outcome_unknown"
+
+
+class CompensationFailed(PerdureError, ExceptionGroup[Exception]):
+    """What a saga had done could not all be undone. `exceptions`: why the saga had to undo it, then each compensation's error.
+
+    A cancellation is no Exception and so not among them; it is the `__cause__` where the workflow catches this.
+    """
+
+    code = "compensation_failed"
 
 
 class RetryAfter(PerdureError):

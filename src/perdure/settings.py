@@ -39,6 +39,9 @@ class Settings:
     park_wait_seconds: float = 2.0  # a wait that ends sooner is waited for in memory
     store_retry_seconds_first: float = 0.05
     store_retry_seconds_most: float = 2.0
+    signal_keys_kept_days: float = 30.0  # of a run that has continued as new or was retried; else as long as the run
+    outdated_page: int = 1000  # records of outdated generations deleted in one transaction
+    outdated_pages: int = 20  # such transactions in one sweep
     cancel_grace_seconds: float = 300.0  # how long a run that is cancelled may clean up
     keep_completed_days: float | None = None  # how long runs are kept after they completed; None: for ever
     keep_failed_days: float | None = None

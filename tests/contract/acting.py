@@ -82,14 +82,15 @@ class Worker:
 class Mine:
     """A run that a worker owns, and where its history ends."""
 
-    def __init__(self, worker: Worker, run_id: str, at: int, position: int = 1) -> None:
+    def __init__(self, worker: Worker, run_id: str, at: int, position: int = 1, generation: int = 0) -> None:
         self.worker = worker
         self.id = run_id
         self.position = position
         self.at = at
+        self.generation = generation
 
     def change(self, *records: NewRecord, **rest: Any) -> Change:
-        return Change(self.id, 0, self.position, self.at, list(records), **rest)
+        return Change(self.id, self.generation, self.position, self.at, list(records), **rest)
 
     async def write(self, *records: NewRecord, **rest: Any) -> Sequence[Record]:
         """Commit one change of this run alone."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.crash.effects import Effect
-from tests.crash.store_view import STEPS, HistoryLine, Key, RunLine, StoreView
+from tests.crash.store_view import FINAL, RESULTS, STEPS, HistoryLine, Key, RunLine, StoreView
 from tests.crash.workload import FLAKY_ATTEMPTS
 
 
@@ -75,7 +75,7 @@ def acknowledged_but_lost(evidence: Evidence) -> Iterator[str]:
 
 def seen_but_lost(evidence: Evidence) -> Iterator[str]:
     """G1: a result that later code has seen is on disk."""
-    recorded = {line.value for lines in evidence.histories.values() for line in lines if line.kind == "step"}
+    recorded = {line.value for lines in evidence.histories.values() for line in lines if line.kind in RESULTS}
     for begin in evidence.of("begin"):
         if begin["previous"] is not None and begin["previous"] not in recorded:
             yield f"{place(begin)} was given {begin['previous']!r}, which no record holds"
@@ -85,7 +85,7 @@ def results_of_nobody(evidence: Evidence) -> Iterator[str]:
     """A recorded result is what some attempt of that very step returned, and its attempt's number is that attempt's."""
     ends = {(place(end), end["value"]): end for end in evidence.of("end")}
     for key, line in evidence.steps().items():
-        if line.kind != "step":
+        if line.kind not in RESULTS:
             continue
         end = ends.get((key, line.value))
         if end is None:
@@ -95,25 +95,33 @@ def results_of_nobody(evidence: Evidence) -> Iterator[str]:
 
 
 def gaps(evidence: Evidence) -> Iterator[str]:
-    """I1, I3: positions 1..n, time never backwards, one record per command, one last record."""
+    """I1, I3: in each generation positions 1..n, time never backwards, one record per command, one last record."""
     for run_id, lines in evidence.histories.items():
         run = evidence.runs.get(run_id)
         if run is None:
             yield f"{run_id} has a history but no row"
             continue
-        if [line.position for line in lines] != list(range(1, len(lines) + 1)):
-            yield f"{run_id} has positions {[line.position for line in lines]}"
-        if any(later.at < earlier.at for earlier, later in pairwise(lines)):
-            yield f"{run_id}: time runs backwards"
-        if lines[0].kind != "started" or any(line.kind == "started" for line in lines[1:]):
-            yield f"{run_id} does not begin with its one `started`"
-        for kinds in (STEPS, {"timer"}):
-            twice = [key for key, count in Counter(line.key for line in lines if line.kind in kinds).items() if count > 1]
-            if twice:
-                yield f"{run_id} has more than one {'/'.join(sorted(kinds))} record of {twice}"
-        ends = [line for line in lines if line.kind in {"completed", "failed"}]
-        if bool(ends) != run.is_final or (ends and (ends != lines[-1:] or ends[0].kind != run.state)):
-            yield f"{run_id} is {run.state}, its history ends with {[line.kind for line in lines[-2:]]}"
+        for generation in sorted({line.generation for line in lines}):
+            yield from gaps_in(run_id, [line for line in lines if line.generation == generation], generation == run.generation)
+        last = lines[-1]
+        if (last.kind in FINAL) != run.is_final or (run.is_final and last.kind != run.state) or last.generation != run.generation:
+            yield f"{run_id} is {run.state} in generation {run.generation}, its history ends with {last}"
+
+
+def gaps_in(run_id: str, lines: list[HistoryLine], is_last: bool) -> Iterator[str]:
+    """Of one generation."""
+    if [line.position for line in lines] != list(range(1, len(lines) + 1)):
+        yield f"{run_id} has positions {[line.position for line in lines]}"
+    if any(later.at < earlier.at for earlier, later in pairwise(lines)):
+        yield f"{run_id}: time runs backwards"
+    if lines[0].kind != "started" or any(line.kind == "started" for line in lines[1:]):
+        yield f"{run_id} does not begin with its one `started`"
+    for kinds in (STEPS, {"timer"}):
+        twice = [key for key, count in Counter(line.key for line in lines if line.kind in kinds).items() if count > 1]
+        if twice:
+            yield f"{run_id} has more than one {'/'.join(sorted(kinds))} record of {twice}"
+    if any(line.kind in FINAL | {"continued"} for line in lines[:-1]) or (lines[-1].kind == "continued") == is_last:
+        yield f"{run_id}: a generation ends with {[line.kind for line in lines[-2:]]}, and there is {'none' if is_last else 'one'} after it"
 
 
 def stale_commits(evidence: Evidence) -> Iterator[str]:
@@ -122,7 +130,7 @@ def stale_commits(evidence: Evidence) -> Iterator[str]:
     for run_id, lines in evidence.histories.items():
         newest = ""
         for line in lines:
-            token = tokens.get((line.key, line.value)) if line.kind == "step" else None
+            token = tokens.get((line.key, line.value)) if line.kind in RESULTS else None
             if token is not None and token < newest:
                 yield f"{run_id}: position {line.position} was committed by {token} after {newest} had committed"
             newest = max(newest, token or "")
@@ -162,14 +170,18 @@ def stranded(evidence: Evidence) -> Iterator[str]:
 
 
 def signals_wrong(evidence: Evidence) -> Iterator[str]:
-    """I8: each signal enters a history once, in the order sent, and none that was acknowledged vanishes."""
+    """I8: each signal enters a history once, in the order sent, and none that was acknowledged vanishes.
+
+    What a generation has not received is carried to the next, and so stands in both.
+    """
     payloads: dict[str, list[Any]] = defaultdict(list)
     for run_id, lines in evidence.histories.items():
-        payloads[run_id] = [line.value for line in lines if line.kind == "signal"]
-    for run_id, taken in payloads.items():
-        numbers = [payload["n"] for payload in taken if isinstance(payload, dict)]
-        if numbers != sorted(set(numbers)):
-            yield f"{run_id} took its signals as {numbers}"
+        for generation in sorted({line.generation for line in lines}):
+            taken = [line.value for line in lines if line.kind == "signal" and line.generation == generation]
+            numbers = [payload["n"] for payload in taken if isinstance(payload, dict)]
+            if numbers != sorted(set(numbers)):
+                yield f"{run_id} took its signals as {numbers} in generation {generation}"
+            payloads[run_id] += [payload for payload in taken if payload not in payloads[run_id]]
     waiting = [(run_id, payload) for run_id, _, payload in evidence.inbox]
     for ack in evidence.of("ack"):
         if ack["do"] != "signal" or ack["run"] not in evidence.runs or evidence.runs[ack["run"]].state == "failed":

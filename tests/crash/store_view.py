@@ -10,7 +10,8 @@ from typing import Any
 import apsw
 
 FINAL = {"completed", "failed", "cancelled"}
-STEPS = {"step", "step_failed"}
+RESULTS = {"step", "compensated"}
+STEPS = {*RESULTS, "step_failed", "compensation_failed"}
 Key = tuple[str, int, int]
 """Run, generation, command."""
 

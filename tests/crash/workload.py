@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from perdure import Retry, info, now, receive, step, workflow
+from perdure import Retry, continue_as_new, info, now, patched, receive, saga, step, workflow
 from perdure.errors import StepOutcomeUnknown
 from tests.crash.effects import tell
 
@@ -173,4 +173,34 @@ async def either(seconds: float) -> str:
     return f"signal {await effect()}"
 
 
-WORKFLOWS = {one.name: one for one in (sequence, waits, sync_waits, tries_again, everything, listens, either)}
+class Refused(Exception):
+    """Why a trip is called off."""
+
+
+@workflow
+async def trip(steps: int) -> list[str]:
+    """Books, is refused, and undoes what it booked."""
+    values: list[str] = []
+    try:
+        async with saga() as undo:
+            for number in range(steps):
+                values.append(await effect(values[-1] if values else None))
+                undo((flaky, sync_effect)[number % 2], values[-1])
+            if patched("refuse"):
+                raise Refused
+    except Refused:
+        return values
+    return []
+
+
+@workflow
+async def chapters(more: int, values: list[str]) -> list[str]:
+    """A step and a signal in each generation; what comes too early waits for the next."""
+    values.append(await effect(values[-1] if values else None))
+    await receive("go", timeout=600)
+    if more:
+        await continue_as_new(more - 1, values)
+    return values
+
+
+WORKFLOWS = {one.name: one for one in (sequence, waits, sync_waits, tries_again, everything, listens, either, trip, chapters)}

@@ -1,8 +1,9 @@
 """The planted bugs: what somebody could get wrong in each part, and the tests that must notice."""
 
+from tests.mutants.changing import CHANGING
 from tests.mutants.checking import CHECKING
 from tests.mutants.misleading import MISLEADING
 from tests.mutants.running import REFUSING, REPLAYING, TRYING, WAITING
 from tests.mutants.storing import COMMITTING, OWNING, SUSPECTING
 
-MUTANTS = (*COMMITTING, *OWNING, *SUSPECTING, *WAITING, *REPLAYING, *TRYING, *REFUSING, *MISLEADING, *CHECKING)
+MUTANTS = (*COMMITTING, *OWNING, *SUSPECTING, *WAITING, *REPLAYING, *TRYING, *REFUSING, *MISLEADING, *CHECKING, *CHANGING)

@@ -36,6 +36,7 @@ TRANSITIONS = {
     ("paused", "waiting"),
     ("failed", "waiting"),
 }
+OUTCOMES = {"step", "step_failed", "compensated", "compensation_failed"}
 Row = dict[str, Any]
 
 
@@ -54,6 +55,8 @@ class Transaction:
     """Runs that nobody owns and that got a record all the same: it must have been their end."""
     emptied: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)
+    """Runs that begin a later generation with it."""
 
 
 class Auditor:
@@ -231,13 +234,15 @@ class Auditor:
     def _history(self, at: Transaction, old: Row | None, new: Row | None) -> None:
         if new is None:
             assert old is not None
-            at.emptied.add(old["run_id"])
+            if old["generation"] < self.shadow.runs[old["run_id"]].generation - 1:
+                self.world.saw("a generation that was left behind was forgotten")
+            else:
+                at.emptied.add(old["run_id"])
             return
         if old is not None:
             self._broken(f"I1: a record was changed: {old} -> {new}")
         run = self.shadow.runs[new["run_id"]]
-        if new["generation"] != run.generation:
-            self._broken(f"M23: run {run.id}: a record of generation {new['generation']}, it is in generation {run.generation}")
+        self._may_open_generation(at, run, new)
         last = run.records[-1] if run.records else None
         if new["position"] != len(run.records) + 1:
             self._broken(f"I3: run {run.id}: record {new['position']} follows record {len(run.records)}")
@@ -255,10 +260,30 @@ class Auditor:
         if check is not None:
             check(at, run, new)
 
+    def _may_open_generation(self, at: Transaction, run: RunShadow, new: Row) -> None:
+        """M23: the last record of a generation and the first of the next are one transaction."""
+        if new["generation"] == run.generation:
+            return
+        if new["generation"] != run.generation + 1 or run.records[-1]["kind"] != "continued" or new["kind"] != "started":
+            self._broken(f"M23: run {run.id} in generation {run.generation}: {new} follows {run.records[-1]}")
+        run.generation = run.key_generation = new["generation"]
+        run.records = []
+        at.opened.add(run.id)
+        run.steps.clear()
+        run.timers.clear()
+        self.world.saw("a run continued as new")
+
+    def _record_compensated(self, at: Transaction, run: RunShadow, record: Row) -> None:
+        self._record_step(at, run, record)
+        self.world.saw("a saga undid a step")
+
+    def _record_compensation_failed(self, at: Transaction, run: RunShadow, record: Row) -> None:
+        self._record_step_failed(at, run, record)
+
     def _record_step(self, at: Transaction, run: RunShadow, record: Row) -> None:
         self._settled_once(run, record)
         result = decode(record["output"], Any, what="result")
-        self.ledger.check_recorded(run.id, record["command"], record["attempt"], result["serial"])
+        self.ledger.check_recorded(run.id, run.key_generation, record["command"], record["attempt"], result["serial"])
 
     def _record_step_failed(self, at: Transaction, run: RunShadow, record: Row) -> None:
         self._settled_once(run, record)
@@ -279,7 +304,10 @@ class Auditor:
         run.timers.add(record["command"])
 
     def _record_signal(self, at: Transaction, run: RunShadow, record: Row) -> None:
+        if run.id in at.opened or run.id in at.retried:  # carried from the generation before
+            return
         at.signals.setdefault(run.id, []).append((record["name"], record["output"]))
+        run.heard.append(record)
 
     # ── inboxes and attempts ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -308,7 +336,9 @@ class Auditor:
     def _signal_keys(self, at: Transaction, old: Row | None, new: Row | None) -> None:
         if new is None:
             assert old is not None
-            at.emptied.add(old["run_id"])
+            self.shadow.runs[old["run_id"]].keys.discard(old["key"])
+            if not self.shadow.runs[old["run_id"]].generation:
+                at.emptied.add(old["run_id"])
         elif old is not None:
             self._broken(f"I9: a key was changed or forgotten: {old} -> {new}")
         elif new["key"] in self.shadow.runs[new["run_id"]].keys:
@@ -332,7 +362,7 @@ class Auditor:
             self._broken(f"G13: something is wanted of a run that has ended: {new}")
 
     def _generations(self, at: Transaction, old: Row | None, new: Row | None) -> None:
-        if new is None:
+        if new is None or new["run_id"] in at.opened:
             return
         run = self.shadow.runs[new["run_id"]]
         if run.state != "failed" or new["generation"] != run.generation + 1 or new["base_position"] >= len(run.records):
@@ -340,7 +370,7 @@ class Auditor:
         at.retried.add(run.id)
         run.generation = new["generation"]
         del run.records[new["base_position"] :]
-        run.steps = {record["command"]: record for record in run.records if record["kind"] in ("step", "step_failed")}
+        run.steps = {record["command"]: record for record in run.records if record["kind"] in OUTCOMES}
         run.timers = {record["command"] for record in run.records if record["kind"] == "timer"}
 
     def _is_deleted(self, at: Transaction, old: Row | None) -> None:
@@ -358,7 +388,7 @@ class Auditor:
         if at.emptied - at.deleted:
             self._broken(f"I1: records or keys of {at.emptied - at.deleted} were deleted, and the runs were not")
         for run_id in at.deleted:
-            for table in ("history", "generations", "attempts", "inbox", "requests", "signal_keys"):
+            for table in ("history", "generations", "attempts", "inbox", "requests", "signal_keys", "outdated"):
                 if self._db.execute(f"select 1 from {table} where run_id = ? limit 1", (run_id,)).fetchall():
                     self._broken(f"I19: run {run_id} was deleted and has rows in {table}")
         for run_id in at.written_by_nobody - at.retried:

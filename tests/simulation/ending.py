@@ -185,9 +185,7 @@ class Ending:
         for run in self._shadow.runs.values():
             last: dict[tuple[str, str], int] = defaultdict(lambda: -1)
             keys = set()
-            for record in run.records:
-                if record["kind"] != "signal":
-                    continue
+            for record in run.heard:
                 payload = decode(record["output"], Any, what="signal")
                 if payload["flow"] != "closer" and payload["key"] in keys:
                     self._fail(f"G7: run {run.id} received {payload['key']} twice")

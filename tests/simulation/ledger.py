@@ -48,16 +48,16 @@ class Ledger:
     world: World
     shadow: Shadow
     effects: list[Effect] = field(default_factory=list)
-    by_command: dict[tuple[str, int], list[Effect]] = field(default_factory=dict)
+    by_command: dict[tuple[str, int, int], list[Effect]] = field(default_factory=dict)
 
     def begin(self, info: Info, op: Op, seen: int) -> Effect:
-        _, run_id, _, command = (info.idempotency_key or "").split("/")
+        _, run_id, generation, command = (info.idempotency_key or "").split("/")
         incarnation = (info.fencing_token or "").partition("-")[2]
         run = self.shadow.runs[run_id]
         effect = Effect(
             self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"], run.resumptions, run.retries
         )
-        before = self.by_command.setdefault((run_id, effect.command), [])
+        before = self.by_command.setdefault((run_id, int(generation), effect.command), [])
         self.world.note(f"body of {run_id}/{command} attempt {effect.attempt} begins in {incarnation}: {op['step']} {op['place']}")
         self._check(effect, before, seen)
         if before and before[-1].incarnation != incarnation and before[-1].attempt == effect.attempt:
@@ -112,9 +112,9 @@ class Ledger:
         """Of a process that is dead, the collector's end of its coroutines is nobody's concern."""
         return self.shadow.hosts[effect.incarnation] in {process.label for process in self.world.alive}
 
-    def check_recorded(self, run_id: str, command: int, attempt: int, serial: int | None) -> None:
+    def check_recorded(self, run_id: str, generation: int, command: int, attempt: int, serial: int | None) -> None:
         """A recorded outcome is that of a body that ran: `serial` for a result, None for a failure."""
-        effects = [one for one in self.by_command.get((run_id, command), ()) if one.attempt == attempt]
+        effects = [one for one in self.by_command.get((run_id, generation, command), ()) if one.attempt == attempt]
         if serial is None:
             return
         if not any(one.serial == serial and one.ended == "returned" for one in effects):

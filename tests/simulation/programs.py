@@ -1,5 +1,7 @@
 """Random programs: trees of what a workflow may do, as JSON, so that the same workflow function can play any of them."""
 
+import json
+import zlib
 from random import Random
 from typing import Any
 
@@ -14,13 +16,33 @@ def random_program(draw: Random, *, with_huge: bool) -> Program:
     program = author.sequence(depth=0, most=draw.choice((2, 5, 8)))
     if with_huge:
         program.insert(draw.randrange(len(program) + 1), author.step("huge"))
+    return changed(program, author)
+
+
+def changed(program: Program, author: "Author") -> Program:
+    """Some programs undo what they did, pass marks and continue as new. Drawn from the program itself: what was drawn before stays."""
+    draw = Random(zlib.crc32(json.dumps(program).encode()))
+    author = Author(draw, author.places)
+    if draw.random() < 0.6:
+        return program
+    for depth in range(2):
+        if draw.random() < 0.4:
+            place = draw.randrange(len(program))
+            undoes = [author.step(draw.choice(("act", "act_in_thread", "act_twice"))) for _ in range(draw.choice((1, 2, 3)))]
+            saga = {"do": "saga", "undo": undoes, "body": program[place:], "fails": draw.random() < 0.5, "depth": depth}
+            program = [*program[:place], saga]
+    if draw.random() < 0.5:
+        program.insert(draw.randrange(len(program) + 1), {"do": "patched", "mark": draw.choice("abc")})
+    if draw.random() < 0.5 and len(program) > 1:
+        place = draw.randrange(1, len(program))
+        program = [*program[:place], {"do": "continue", "program": program[place:]}]
     return program
 
 
 class Author:
-    def __init__(self, draw: Random) -> None:
+    def __init__(self, draw: Random, places: int = 0) -> None:
         self._draw = draw
-        self._places = 0
+        self.places = places
 
     def sequence(self, depth: int, most: int) -> Program:
         return [self.op(depth) for _ in range(self._draw.randint(1, most))]
@@ -44,12 +66,12 @@ class Author:
 
     def step(self, step: str | None = None) -> Op:
         draw = self._draw
-        self._places += 1
+        self.places += 1
         return {
             "do": "step",
             "step": step
             or draw.choice(("act",) * 5 + ("act_in_thread",) * 3 + ("act_once",) * 3 + ("act_twice", "act_patiently", "act_briefly")),
-            "place": self._places,
+            "place": self.places,
             "takes": draw.choice((0, 0, 0, 0.001, 0.02, 0.3, draw.choice((1.0, 4.0, 15.0)))),
             "fails": draw.choice((0, 0, 0, 0, 1, 1, 2, 9)),
             "error": draw.choice(("oops", "oops", "oops", "final", "later", "odd")),

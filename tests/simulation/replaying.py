@@ -34,6 +34,7 @@ class Replays:
     def _replayed(self, loaded: Loaded) -> Execution:
         row = loaded.row
         execution = Execution(row.id, WORKFLOWS[row.workflow], row.input, row.seed, LIMIT)
+        execution.marks.recall(loaded.records, loaded.row.reached)
         for record in loaded.records:
             check_timer(execution, record)
             execution.apply(record)

@@ -25,8 +25,12 @@ class RunShadow:
     """How often it was taken up again by somebody: resumed or retried, which gives up what was under way."""
     retries: int = 0
     generation: int = 0
+    """That of `records`, `steps` and `timers`."""
+    key_generation: int = 0
     is_to_be_cancelled: bool = False
     """Somebody was told that it is."""
+    heard: list[dict[str, Any]] = field(default_factory=list)
+    """Records of signals of all generations, those that were carried from one to the next once."""
 
     @property
     def is_final(self) -> bool:

@@ -4,9 +4,9 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from perdure import Retry, info, now, random, receive, set_status, step, uuid4, workflow
+from perdure import Retry, continue_as_new, info, now, patched, random, receive, saga, set_status, step, uuid4, workflow
 from perdure.authoring.workflow import Workflow
-from perdure.errors import RetryAfter, StepOutcomeUnknown
+from perdure.errors import CompensationFailed, RetryAfter, StepOutcomeUnknown
 from tests.simulation.ledger import Ledger
 from tests.simulation.programs import Op, Program
 
@@ -220,6 +220,24 @@ class Player:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fill(queue, op["items"]))
             return [await self._take(queue, op["each"]) for _ in op["items"]]
+
+    async def do_saga(self, op: Op) -> Any:
+        try:
+            async with saga() as undo:
+                for one in op["undo"]:
+                    undo(STEPS[one["step"]], one, self.seen)
+                done = await self.perform(op["body"])
+                if op["fails"]:
+                    raise Oops("the saga fails")
+        except (Oops, CompensationFailed) as error:
+            return type(error).__name__
+        return done
+
+    async def do_patched(self, op: Op) -> bool:
+        return patched(op["mark"])
+
+    async def do_continue(self, op: Op) -> None:
+        await continue_as_new(op["program"])
 
     async def _fill(self, queue: asyncio.Queue[Any], items: Program) -> None:
         for item in items:

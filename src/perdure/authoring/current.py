@@ -2,11 +2,12 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from perdure.clock import Instant
@@ -37,6 +38,21 @@ class Host(Protocol):
     def call_step(
         self, step: "Step[..., object]", options: "StepOptions", args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Awaitable[object]: ...
+    def compensation(
+        self, step: "Step[..., object]", options: "StepOptions", args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Callable[[], Coroutine[Any, Any, object]]:
+        """Checks and copies the arguments; what it returns asks for the step."""
+
+    def have_to_undo(self, more: int) -> None:
+        """How many compensations have been noted more than before; fewer where it is negative."""
+
+    def undoing(self, error: BaseException) -> AbstractContextManager[None]:
+        """While it is entered, a saga is undoing what it did: neither a cancel's time limit nor the end of the code stops it."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the run is being dropped from memory."""
+
     def receive(self, topics: tuple[str, ...]) -> Awaitable[tuple[str, bytes]]: ...
     def now(self) -> datetime: ...
     def instant(self) -> Instant: ...
@@ -44,6 +60,10 @@ class Host(Protocol):
     def random(self) -> Random: ...
     def info(self) -> Info: ...
     def set_status(self, note: object) -> None: ...
+    def patched(self, mark: str) -> bool: ...
+    def continue_as_new(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        """Checks and keeps the arguments of the next generation."""
+
     def refuse_child(self, name: str) -> None: ...
 
 

@@ -21,6 +21,7 @@ class StepOptions:
     retry: Retry
     timeout: Microseconds | None
     at_most_once: bool
+    is_compensation: bool = False  # it undoes what a saga has done
 
 
 class Step(Generic[P, R]):

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from perdure.codec.natural import is_plain
-from perdure.errors import StepFailed
+from perdure.errors import CompensationFailed, StepFailed
 
+GROUPS = (ExceptionGroup, CompensationFailed)
 GROUP_MOST = 20  # exceptions of one group that are kept as such
 GROUP_DEPTH_MOST = 4
 UNREADABLE = {"type": "unknown", "message": "the stored failure cannot be read", "traceback": ""}
@@ -30,7 +31,7 @@ def encode_failure(error: BaseException, *, message_characters: int, traceback_c
 
 def failure_of(error: BaseException, caps: tuple[int, int], depth: int) -> dict[str, Any]:
     failure: dict[str, Any] = {"type": type_name(type(error)), "message": message_of(error, caps[0]), "args": None}
-    if type(error) is ExceptionGroup and len(error.exceptions) <= GROUP_MOST and depth < GROUP_DEPTH_MOST:
+    if isinstance(error, ExceptionGroup) and type(error) in GROUPS and len(error.exceptions) <= GROUP_MOST and depth < GROUP_DEPTH_MOST:
         failure["group"] = [failure_of(part, caps, depth + 1) for part in error.exceptions]
         failure["args"] = [capped(clean(str(error.message)), caps[0])]
     else:
@@ -125,7 +126,7 @@ def rebuilt(failure: Mapping[str, Any]) -> Exception:
     if kind is None or not isinstance(args, list):
         return told(failure)
     try:
-        if kind is ExceptionGroup:
+        if kind in GROUPS:
             args = [*args, [rebuilt(part) for part in failure["group"]]]
         error = constructed(kind, args, failure.get("state") or {})
         return error if str(error) == failure["message"] else told(failure)

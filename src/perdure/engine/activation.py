@@ -15,13 +15,14 @@ from perdure.engine.live import LiveRun, Retrying
 from perdure.engine.ports import Ports
 from perdure.engine.waits import waiting_for
 from perdure.errors import CorruptedHistory, NonDeterminism
-from perdure.model.records import Record
+from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.runtime.replaying import DEADLOCK, check_stand, waits_for_nothing
 from perdure.settings import Settings
 from perdure.store.endings import Park, PutAside, Quarantine, Release
 from perdure.store.protocol import Loaded
 
 log = logging.getLogger("perdure.engine")
+_OUT_OF_TIME = NewRecord(RecordKind.CANCEL, input=b'{"grace_seconds": 0}')
 
 
 @dataclass(slots=True)
@@ -51,6 +52,8 @@ class Activation:
             return
         until = self.loop.time() + self.settings.replay_slice_seconds
         self.crumbs.drop(run.crumb)
+        if not begin:
+            run.execution.marks.recall(loaded.records, loaded.row.reached)
         try:
             for index in range(begin, len(loaded.records)):
                 run.execution.apply(loaded.records[index])
@@ -136,7 +139,9 @@ class Activation:
             run.is_warned = True
             log.warning("the history of run %s has %d records; at %d it is quarantined", run.id, position, most)
         if position >= most and run.ending is None:
-            self._quarantine(run, CorruptedHistory(f"its history has reached the limit of {most:,} records"))
+            self._quarantine(
+                run, CorruptedHistory(f"its history has reached the limit of {most:,} records; what goes on for long can continue_as_new")
+            )
 
     def _finish(self, run: LiveRun) -> None:
         if run.ending is not None:
@@ -144,7 +149,7 @@ class Activation:
         self.attempts.give_up(run)
         run.records.clear()
         run.attempt_news = None
-        run.ending = ending_of(run, self._failure)
+        run.ending = ending_of(run, self._failure, self.python)
         self.committer.touch(run)
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,7 +171,7 @@ class Activation:
             return
         now, end = self.ports.clock.now(), run.execution.clean_up_ends_at
         if end is not None and end <= now:
-            self._finish(run)
+            self._cut_short(run)
         elif run.execution.due(now):
             run.reads_inbox = True
             self.committer.touch(run)
@@ -174,6 +179,14 @@ class Activation:
             self._watch_clock(run)  # the loop's clock and the authority's differ by a hair, or the latter was set back
             if not run.is_busy:
                 self._rest(run)
+
+    def _cut_short(self, run: LiveRun) -> None:
+        """Its time to clean up is over. What sagas have to undo is undone first: the code is thrown out of them."""
+        if not run.execution.sagas.noted or run.execution.is_out_of_time:
+            self._finish(run)
+        elif not run.is_in_flight and not run.records:  # else it is met again when these are written
+            run.records.append(_OUT_OF_TIME)
+            self.committer.touch(run)
 
     def _rest(self, run: LiveRun) -> None:
         """It only waits. Park it at once when nothing can come soon, else keep it a little."""
@@ -234,6 +247,7 @@ class Activation:
 
     def _diverged(self, run: LiveRun, error: NonDeterminism | CorruptedHistory) -> None:
         """Another Python minor may be the reason: then a worker of the recorded one takes it, else it is quarantined."""
+        run.stands = False
         written_on = run.row.python
         if isinstance(error, NonDeterminism) and written_on is not None and written_on != self.python and not run.row.needs_python:
             log.warning(

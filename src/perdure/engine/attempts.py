@@ -143,7 +143,7 @@ class Attempts:
     def called(self, run: LiveRun, calls: Sequence[Call], written: Written) -> None:
         """Before their records are applied. One that neither is recorded nor failed had no turn: it begins again."""
         raised = dict(written.raised)
-        recorded = {record.command for record in written.records if record.kind is RecordKind.STEP}
+        recorded = {record.command for record in written.records if record.kind in (RecordKind.STEP, RecordKind.COMPENSATED)}
         for call in calls:
             attempt = run.attempts.pop(call.command, None)
             if attempt is None:
@@ -297,7 +297,9 @@ class Attempts:
         if command.options.at_most_once or (retrying is not None and retrying.is_on_disk):
             run.about_attempts().settled.append(command.number)
         output, error = (payload, None) if kind is RecordKind.STEP else (None, payload)
-        run.records.append(NewRecord(kind, command.name, command.number, command.digest, command.payload, output, error, attempt))
+        run.records.append(
+            NewRecord(command.recorded_as(kind), command.name, command.number, command.digest, command.payload, output, error, attempt)
+        )
         self._committer.touch(run)
 
     def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:

@@ -12,6 +12,7 @@ from perdure.engine.patience import pause, pauses
 from perdure.engine.ports import Ports
 from perdure.engine.tenure import Tenure
 from perdure.errors import StoreError, StoreFailed
+from perdure.model.records import NewRecord, RecordKind
 from perdure.settings import Settings
 from perdure.store.calls import CallSpoiled
 from perdure.store.endings import Park, PutAside
@@ -257,6 +258,8 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
     records, run.records = run.records, []
     if len(records) > rows:
         records, run.records = records[:rows], records[rows:]
+    if execution.marks.fresh and run.stands:
+        records = [*(NewRecord(RecordKind.PATCHED, mark) for mark in execution.marks.take()), *records]
     takes_in = run.ending is None or isinstance(run.ending, Park | PutAside)
     due = tuple(DueTimer(deadline, number) for deadline, number in execution.due(now)[:rows]) if takes_in else ()
     reads_inbox = takes_in and (run.reads_inbox or bool(due) or run.ending is not None)

@@ -100,7 +100,7 @@ class Lookout:
         """Until stopped. What fails in one round is met again in the next."""
         while not self._is_stopped:
             try:
-                if await sweep(self._store, self._ports.clock, incarnation(), self._workflows):
+                if await sweep(self._store, self._ports.clock, incarnation(), self._workflows, self._settings):
                     self._claim()
                 await check_owned()
                 self._ports.reached("sweep.done")

@@ -9,12 +9,13 @@ from perdure.engine.lease import boot_id
 from perdure.engine.presence import forget_presence, is_gone, promised_until
 from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
+from perdure.settings import Settings
 from perdure.store.protocol import Store
 
 log = logging.getLogger("perdure.engine")
 
 
-async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequence[str]) -> bool:
+async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequence[str], settings: Settings) -> bool:
     """Declare dead workers dead, wake what missed its wake-up; whether there is something to claim.
 
     Idempotent: what fails is met again next time.
@@ -25,6 +26,9 @@ async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequenc
     missed = await store.wake_missed()
     if missed:
         log.info("%d waiting runs had undelivered signals; they are due now", missed)
+    for _ in range(settings.outdated_pages):
+        if not await store.forget_outdated(settings.outdated_page):
+            break
     for lock in await store.bury():
         forget_presence(lock)
     return await store.has_claimable(workflows)

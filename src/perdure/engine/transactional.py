@@ -35,7 +35,16 @@ class TransactionalCall:
         args, kwargs = command.step.parameters.decode(command.payload)
         value = self._context.run(self.body, connection, *args, **kwargs)
         payload = self._encoded(value)
-        return NewRecord(RecordKind.STEP, command.name, self.command, command.digest, command.payload, payload, None, self.attempt.number)
+        return NewRecord(
+            command.recorded_as(RecordKind.STEP),
+            command.name,
+            self.command,
+            command.digest,
+            command.payload,
+            payload,
+            None,
+            self.attempt.number,
+        )
 
     def _encoded(self, value: Any) -> bytes:
         if inspect.iscoroutine(value):

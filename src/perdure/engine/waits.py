@@ -23,8 +23,9 @@ def waiting_for(run: LiveRun) -> bytes:
         waits.append({"kind": "signal", "text": f"signal {words}", "topics": list(topics)})
     for number, retrying in list(run.retrying.items())[:_SHOWN_MOST]:
         if retrying.next_at is not None and number in run.execution.open:
-            name, at = run.execution.open[number].name, to_datetime(retrying.next_at)
-            text = f"step {name} to be tried again at {at:%Y-%m-%d %H:%M:%S} UTC; failed attempts: {retrying.failures}"
+            command, at = run.execution.open[number], to_datetime(retrying.next_at)
+            name, what = command.name, "compensation" if command.is_compensation else "step"
+            text = f"{what} {name} to be tried again at {at:%Y-%m-%d %H:%M:%S} UTC; failed attempts: {retrying.failures}"
             waits.append({"kind": "retry", "text": text, "step": name, "at": at, "failures": retrying.failures})
     if not waits:
         waits.append({"kind": "nothing", "text": "nothing that can come: it waits on its own queues, events or locks"})

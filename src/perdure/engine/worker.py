@@ -27,7 +27,7 @@ from perdure.model.records import Record
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
-from perdure.store.endings import Finish, Park, PutAside
+from perdure.store.endings import Continue, Finish, Park, PutAside
 from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Loaded, Store, Written
 
 log = logging.getLogger("perdure.engine")
@@ -276,6 +276,8 @@ class Worker:
             if isinstance(ending, Finish):
                 self._on_end(run.id, run.row.workflow, written.records[-1])
             self._ports.reached("run.ended" if isinstance(ending, Finish) else "run.let_go")
+            if isinstance(ending, Continue):
+                self.claim_soon()
             if isinstance(ending, Park) and ending.wake_at is not None:
                 self._lookout.wake_by(ending.wake_at)
             return
@@ -338,6 +340,7 @@ class Worker:
             self._drop(run)
             return
         run.refusals += 1
+        run.stands = False
         self._activation.quarantine(run, CorruptedHistory(f"the store refuses what it has to record: {reason}"))
 
     # ── letting go ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
-"""Where the next generation of a failed run begins, as its last record keeps it."""
+"""What a generation takes over from the one before: of a failed run up to which record, and from which seed it draws."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -14,6 +15,11 @@ class RetryPoint:
     def encoded(self) -> bytes:
         told = {"retry_from": self.position} if self.position is not None else {"not_retryable": self.obstacle}
         return json.dumps(told).encode()
+
+
+def seed_of(seed: bytes, key_generation: int) -> bytes:
+    """Of what a generation draws: a retry draws what the generation before it drew, a run that continues as new draws anew."""
+    return hashlib.sha256(b"%d/%b" % (key_generation, seed)).digest() if key_generation else seed
 
 
 def retry_point_of(payload: bytes | None) -> RetryPoint | None:

@@ -31,7 +31,7 @@ class History:
     attempts: tuple[AttemptRow, ...]
 
 
-def history_of(row: RunRow, records: Sequence[Record], attempts: Sequence[AttemptRow], reached: int = 0) -> History:
+def history_of(row: RunRow, records: Sequence[Record], attempts: Sequence[AttemptRow]) -> History:
     """What a store holds of a run, without what belongs to the moment: its owner, its next wake-up, its note."""
     return History(
         row.id,
@@ -44,7 +44,7 @@ def history_of(row: RunRow, records: Sequence[Record], attempts: Sequence[Attemp
         row.needs_python,
         row.created_at,
         row.issued,
-        reached,
+        row.reached,
         tuple(records),
         tuple(attempts),
     )

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from perdure.authoring.step import Step, StepOptions
+from perdure.model.records import RecordKind
+
+_OF_COMPENSATIONS = {RecordKind.STEP: RecordKind.COMPENSATED, RecordKind.STEP_FAILED: RecordKind.COMPENSATION_FAILED}
 
 
 @dataclass(slots=True)
@@ -28,6 +31,14 @@ class StepCommand:
         return self.step.parameters.decode(self.payload) if copied is None else copied
 
     @property
+    def is_compensation(self) -> bool:
+        return self.options.is_compensation
+
+    def recorded_as(self, kind: RecordKind) -> RecordKind:
+        """Of an outcome of a step."""
+        return _OF_COMPENSATIONS[kind] if self.options.is_compensation else kind
+
+    @property
     def name(self) -> str:
         return self.step.name
 
@@ -40,7 +51,18 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """The workflow goes on as a new generation; `payload` are its arguments."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Raised:
     """The workflow raised."""
 
     error: BaseException
+
+
+Outcome = Returned | Continued | Raised
+"""How the code of a generation has ended."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from perdure.errors import NonDeterminism
 from perdure.model.records import Record
-from perdure.runtime.commands import Raised, Returned, StepCommand
+from perdure.runtime.commands import Continued, Outcome, Raised, Returned, StepCommand
 
 
 def check_step(record: Record, command: StepCommand | None, issued: int, open_commands: Mapping[int, StepCommand]) -> None:
@@ -20,6 +20,15 @@ def check_step(record: Record, command: StepCommand | None, issued: int, open_co
         )
     if record.digest != command.digest:
         _check_order(record, command, open_commands.values())
+
+
+def check_compensation(record: Record, command: StepCommand | None) -> None:
+    """What is recorded as a compensation must be asked for as one: the code must still have the same to undo."""
+    if command is not None and not command.is_compensation:
+        raise NonDeterminism(
+            f"command {record.command}: the history holds step {record.name!r} as a compensation (record {record.position}), "
+            f"the code now asks for {command.name!r} as a step"
+        )
 
 
 def _check_order(record: Record, command: StepCommand, others: Iterable[StepCommand]) -> None:
@@ -47,7 +56,7 @@ def check_attempt(command_number: int, name: str, command: StepCommand | None) -
 
 
 @contextmanager
-def telling_the_end(outcome: Returned | Raised | None) -> Iterator[None]:
+def telling_the_end(outcome: Outcome | None) -> Iterator[None]:
     """A difference is easier to find where the code has ended too early if its end is told with it."""
     try:
         yield
@@ -57,9 +66,11 @@ def telling_the_end(outcome: Returned | Raised | None) -> Iterator[None]:
         raise NonDeterminism(f"{error}; {_end_told(outcome)}") from None
 
 
-def _end_told(outcome: Returned | Raised) -> str:
+def _end_told(outcome: Outcome) -> str:
     match outcome:
         case Returned():
             return "the workflow has returned by then"
+        case Continued():
+            return "the workflow has continued as new by then"
         case Raised(error):
             return f"the workflow has failed by then, with {type(error).__name__}: {error}"

@@ -1,31 +1,37 @@
 """One run in memory: its code, standing where its history has brought it. Records go in, commands come out."""
 
 import asyncio
-import json
 import sys
 import zlib
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from contextvars import Context
+from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from random import Random
 from typing import Any
 from uuid import UUID
 
+from perdure.authoring.changes import is_continuation
 from perdure.authoring.current import Info
 from perdure.authoring.step import Step, StepOptions
 from perdure.authoring.workflow import Workflow
-from perdure.clock import Instant, Microseconds, to_datetime, to_microseconds
-from perdure.codec.failures import decode_failure, describe_failure
+from perdure.clock import Instant, to_datetime
 from perdure.codec.values import digest, encode
-from perdure.errors import CorruptedHistory, DecodeError, NameTaken, NonDeterminism, NotAllowedInWorkflow, PerdureError, StepFailed
+from perdure.errors import CorruptedHistory, DecodeError, NonDeterminism, NotAllowedInWorkflow, PerdureError
 from perdure.model.generations import RetryPoint
 from perdure.model.records import Record, RecordKind
 from perdure.runtime import guard
-from perdure.runtime.commands import Raised, Returned, StepCommand
-from perdure.runtime.divergence import check_step, telling_the_end
+from perdure.runtime.commands import Continued, Outcome, Raised, Returned, StepCommand
+from perdure.runtime.divergence import check_compensation, check_step, telling_the_end
 from perdure.runtime.loop import new_run_loop
 from perdure.runtime.mailbox import Mailbox
+from perdure.runtime.marks import Marks
+from perdure.runtime.naming import check_name
+from perdure.runtime.recorded import grace_of, raisable
 from perdure.runtime.retry_point import Asked, Failures
+from perdure.runtime.sagas import Sagas
 
 
 class Execution:
@@ -33,9 +39,13 @@ class Execution:
 
     # What most runs never come to stands on the class.
     is_cancelled = False
-    clean_up_ends_at: Instant | None = None
-    """Of a run that was cancelled: when it ends, whatever its code still does."""
+    is_out_of_time = False
+    """Cancelled, and its time to clean up is over: nothing but what sagas undo is asked for any more."""
+    _clean_up_ends_at: Instant | None = None
     retry_point: RetryPoint | None = None
+    cancel_left: bytes | None = None
+    """Of a cancel that came too late for this generation: its code is told in the next."""
+    _next_payload: bytes | None = None
     _failures: Failures | None = None
 
     def __init__(
@@ -56,7 +66,9 @@ class Execution:
         self._taken = 0
         self._abandoned: list[int] | None = None
         self.note: bytes | None = None
-        self.outcome: Returned | Raised | None = None
+        self.outcome: Outcome | None = None
+        self.marks = Marks()
+        self.sagas = Sagas()
         self._steps = {} if steps is None else steps
         self._payload = payload
         self._payload_bytes_most = payload_bytes_most
@@ -95,12 +107,18 @@ class Execution:
                 self._begin(record.at)
             case RecordKind.STEP | RecordKind.STEP_FAILED:
                 self._settle(record)
+            case RecordKind.COMPENSATED | RecordKind.COMPENSATION_FAILED:
+                check_compensation(record, self.open.get(-1 if record.command is None else record.command))
+                self._settle(record)
             case RecordKind.TIMER:
                 self._fire(record)
             case RecordKind.SIGNAL:
                 self._mailbox.deliver(record.position, record.name, record.output or b"null")
             case RecordKind.CANCEL:
                 self._cancel(record)
+            case RecordKind.PATCHED:
+                self.marks.check(record)
+                return
             case RecordKind.COMPLETED | RecordKind.FAILED | RecordKind.CANCELLED | RecordKind.CONTINUED:
                 return
         self._run()
@@ -117,10 +135,14 @@ class Execution:
         """Recorded together with what ended the workflow: too late to be seen, but the code must have asked for it all the same."""
         with telling_the_end(self.outcome):
             match record.kind:
-                case RecordKind.STEP | RecordKind.STEP_FAILED:
+                case RecordKind.STEP | RecordKind.STEP_FAILED | RecordKind.COMPENSATED | RecordKind.COMPENSATION_FAILED:
                     self._answered(record)
                 case RecordKind.TIMER:
                     self._check_timer(record)
+                case RecordKind.SIGNAL:
+                    self._mailbox.deliver(record.position, record.name, record.output or b"null")  # for the next generation, if any
+                case RecordKind.CANCEL if isinstance(self.outcome, Continued):
+                    self.cancel_left = record.input
                 case RecordKind.CANCEL:
                     self.is_cancelled = True
                 case _:
@@ -139,9 +161,10 @@ class Execution:
         command = self._answered(record)
         if command.future.done():
             return
-        if record.kind is RecordKind.STEP_FAILED:
-            error = _raisable(record.error or b"{}")
-            self._steps_failed().add(record.position, record.name, error, self._asked())
+        if record.error is not None:
+            error = raisable(record.error)
+            if not command.is_compensation:
+                self._steps_failed().add(record.position, record.name, error, self._asked())
             command.future.set_exception(error)
             return
         try:
@@ -159,9 +182,10 @@ class Execution:
         return self._failures
 
     def _cancel(self, record: Record) -> None:
-        """Once: what its code does about it is its own affair, until the time to clean up is over."""
+        """Once: what its code does about it is its own affair, until the time to clean up is over. Then again, where sagas must undo."""
+        self.is_out_of_time = self.is_cancelled
         self.is_cancelled = True
-        self.clean_up_ends_at = record.at + grace_of(record)
+        self._clean_up_ends_at = record.at + grace_of(record)
         if self._main is not None:
             self._main.cancel()
 
@@ -182,21 +206,22 @@ class Execution:
         except (SystemExit, KeyboardInterrupt, NotAllowedInWorkflow) as error:
             self._end(Raised(error))
             return
-        if self._main is not None and self._main.done():
+        if self._main is not None and self._main.done() and not self.sagas.undoing:
             self._end(self._result_of(self._main))
 
-    def _result_of(self, main: asyncio.Task[object]) -> Returned | Raised:
+    def _result_of(self, main: asyncio.Task[object]) -> Outcome:
         if main.cancelled():
             return Raised(asyncio.CancelledError("the workflow cancelled itself"))
         error = main.exception()
         if error is not None:
-            return Raised(error)
+            payload = self._next_payload if is_continuation(error) else None
+            return Raised(error) if payload is None else Continued(payload)
         try:
             return Returned(self.workflow.returns.encode(main.result(), limit=self._payload_bytes_most))
         except PerdureError as refused:
             return Raised(refused)
 
-    def _end(self, outcome: Returned | Raised) -> None:
+    def _end(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
             if isinstance(outcome, Raised):
@@ -245,10 +270,19 @@ class Execution:
     def next_timer(self) -> Instant | None:
         return self._loop.next_deadline()
 
+    @property
+    def clean_up_ends_at(self) -> Instant | None:
+        """Of a run that was cancelled: when it ends, whatever its code still does. Not while a saga undoes what it did."""
+        return None if self.sagas.undoing else self._clean_up_ends_at
+
     def next_deadline(self) -> Instant | None:
         """Of its timers and of the time to clean up."""
         timer, end = self._loop.next_deadline(), self.clean_up_ends_at
         return timer if end is None or (timer is not None and timer < end) else end
+
+    def unreceived(self) -> list[tuple[str, bytes]]:
+        """Signals that have entered the history and that no code has received."""
+        return self._mailbox.left()
 
     def waited_topics(self) -> list[tuple[str, ...]]:
         return self._mailbox.waited_topics()
@@ -258,7 +292,9 @@ class Execution:
     async def call_step(self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         if self._loop.is_closing:
             await self._loop.create_future()  # there it gets RunClosing
-        self._check_name(step)
+        if self.is_out_of_time and not options.is_compensation:
+            raise asyncio.CancelledError("the time to clean up is over")
+        check_name(self._steps, step)
         payload, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
         copied: Any = tuple(ready)
         future: asyncio.Future[object] = asyncio.Future(loop=self._loop)
@@ -275,9 +311,30 @@ class Execution:
                 self._abandon(command.number)
             raise
 
+    def compensation(
+        self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Callable[[], Coroutine[Any, Any, object]]:
+        check_name(self._steps, step)
+        _, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
+        copied: Any = ready
+        return partial(self.call_step, step, replace(options, is_compensation=True), *copied)
+
+    def undoing(self, error: BaseException) -> AbstractContextManager[None]:
+        self._steps_failed().handled = error
+        return self.sagas.undo()
+
+    def have_to_undo(self, more: int) -> None:
+        self.sagas.noted += more
+
+    @property
+    def is_closing(self) -> bool:
+        return self._loop.is_closing
+
     async def receive(self, topics: tuple[str, ...]) -> tuple[str, bytes]:
         if self._loop.is_closing:
             await self._loop.create_future()  # there it gets RunClosing
+        if self.is_out_of_time:
+            raise asyncio.CancelledError("the time to clean up is over")
         found = self._mailbox.take(topics)
         if found is not None:
             return found
@@ -318,34 +375,22 @@ class Execution:
             return
         self.note = encode(note, object, what="status note", limit=self._payload_bytes_most)
 
+    def patched(self, mark: str) -> bool:
+        if self._loop.is_closing:
+            return self.marks.answered(mark)
+        return self.marks.is_passed(mark, self.position, self.issued, self._loop.timers_set, is_live=not self._loop.is_replaying)
+
+    def continue_as_new(self, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        if asyncio.current_task(self._loop) is not self._main:
+            raise NotAllowedInWorkflow(
+                "continue_as_new() ends the whole run, so only the workflow's own code may call it, not a task that it has started"
+            )
+        self._next_payload = self.workflow.parameters.encode(args, kwargs, limit=self._payload_bytes_most)
+
     def refuse_child(self, name: str) -> None:
         raise NotAllowedInWorkflow(
             f"workflow {name!r} was called inside a workflow; child workflows do not exist yet: call the code in a step or a plain function"
         )
 
-    def _check_name(self, step: Step[..., object]) -> None:
-        """Two steps of one name cannot be told apart in a history. The same function defined anew is the same step."""
-        known = self._steps.setdefault(step.name, step)
-        if known is not step and _place_of(known) != _place_of(step):
-            raise NameTaken(f"two steps are named {step.name!r}: {_place_of(known)} and {_place_of(step)}; give one a name: @step(name=…)")
-
     def __str__(self) -> str:
         return self.run_id
-
-
-def _raisable(failure: bytes) -> Exception:
-    error = decode_failure(failure)
-    # No future takes a StopIteration: it would end the coroutine that awaits it.
-    return StepFailed(**describe_failure(failure)) if isinstance(error, StopIteration) else error
-
-
-def grace_of(record: Record) -> Microseconds:
-    """How long a run that is cancelled has to clean up, as it was recorded."""
-    try:
-        return to_microseconds(json.loads(record.input or b"{}")["grace_seconds"], "grace_seconds")
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptedHistory(f"record {record.position} says nothing of the time to clean up: {error!r}") from error
-
-
-def _place_of(step: Step[..., object]) -> str:
-    return f"{step.function.__module__}.{step.function.__qualname__}"

@@ -60,6 +60,10 @@ class Mailbox:
     def waited_topics(self) -> list[tuple[str, ...]]:
         return [receiver.topics for receiver in self._receivers]
 
+    def left(self) -> list[tuple[str, bytes]]:
+        """Topics and payloads that nobody has received, in order of arrival."""
+        return [(topic, payload) for _, topic, payload in sorted(signal for queue in self._queues.values() for signal in queue)]
+
     def _hand(self, receiver: Receiver, signal: tuple[int, str, bytes]) -> None:
         self._receivers.remove(receiver)
         receiver.taken = signal

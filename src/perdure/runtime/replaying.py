@@ -12,7 +12,7 @@ from perdure.model.histories import History
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow
 from perdure.model.states import RunState
-from perdure.runtime.commands import Raised, Returned, StepCommand
+from perdure.runtime.commands import Continued, Raised, Returned, StepCommand
 from perdure.runtime.divergence import check_attempt, check_issued, telling_the_end
 from perdure.runtime.execution import Execution
 from perdure.settings import DEFAULTS
@@ -87,6 +87,7 @@ def replay(
         return Verdict(refused=refused)
     execution = Execution(history.run_id, workflow, history.input, history.seed, payload_bytes_most, steps)
     changed: list[ChangedArguments] = []
+    execution.marks.recall(history.records, history.reached)
     try:
         for record in history.records:
             command = _asked(execution, record)
@@ -133,6 +134,8 @@ def _ends_otherwise(execution: Execution, last: Record) -> str | None:
     match last.kind:
         case RecordKind.COMPLETED:
             recorded = f"returned {_shown(last.output or b'null')}"
+        case RecordKind.CONTINUED:
+            recorded = f"continued as new with {_shown(last.output or b'null')}"
         case RecordKind.FAILED:
             recorded = f"failed with {_failure(last.error or b'{}')}"
         case _:
@@ -145,6 +148,8 @@ def _outcome(execution: Execution) -> str:
     match execution.outcome:
         case Returned(payload):
             return f"returned {_shown(payload)}"
+        case Continued(payload):
+            return f"continued as new with {_shown(payload)}"
         case Raised(error):
             return f"failed with {_failure(encode_failure(error, message_characters=_MESSAGE_CHARACTERS, traceback_characters=0))}"
         case None:

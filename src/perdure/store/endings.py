@@ -10,7 +10,7 @@ from perdure.model.states import RunState
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Give the run up until `wake_at` (None: until a signal). Holds only if this change records nothing and the inbox is empty."""
+    """Give the run up until `wake_at` (None: until a signal). Holds only if nothing but marks is recorded and the inbox is empty."""
 
     wake_at: Instant | None
     waiting_for: bytes
@@ -52,12 +52,13 @@ class PutAside:
 class Continue:
     """The last record of this generation. The next one has `input`, begins with a `started` record and `carried`, and is due at once.
 
-    Signals in the inbox and requests wait for it as they are.
+    Signals in the inbox and requests wait for it as they are. The history of this generation is kept, older ones are outdated.
     """
 
     record: NewRecord
     input: bytes
     carried: Sequence[NewRecord] = ()
+    python: str = ""  # the minor that begins the new history
 
 
 Ending = Park | Release | Quarantine | Finish | PutAside | Continue

@@ -91,7 +91,7 @@ class Change:
     settled: Sequence[int] = ()  # commands whose rows in attempts are over
     failures: Sequence[AttemptFailed] = ()
     intents: Sequence[Intent] = ()
-    issued: int | None = None
+    issued: int | None = None  # given: the activation of the record at `position` is over, which is kept, too; neither ever falls
     note: bytes | None = None  # None: unchanged
     clears_strikes: bool = False
     calls: Sequence[Call] = ()
@@ -255,6 +255,9 @@ class Store(Protocol):
 
     async def has_claimable(self, workflows: Sequence[str]) -> bool:
         """Whether a run of these workflows is due now or belongs to a dead or unknown owner."""
+
+    async def forget_outdated(self, rows: int) -> bool:
+        """Delete at most so many records of outdated generations; whether there may be more of them."""
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back on the event loop soon after another connection wrote something. Returns the way to stop it.

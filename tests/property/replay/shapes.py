@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from perdure import now, random, receive, set_status, step, workflow
+from perdure import now, patched, random, receive, saga, set_status, step, workflow
 from perdure.errors import DecodeError
 from tests.driving import Signal, observe
 
@@ -77,6 +77,9 @@ class Interpreter:
     async def on_draw(self) -> int:
         set_status(random().randrange(100))
         return random().randrange(1000)
+
+    async def on_patched(self, mark: str) -> str:
+        return str(await (first if patched(mark) else fails)(mark))
 
     async def on_put(self, label: str) -> str:
         self.event.set()
@@ -153,6 +156,12 @@ class Interpreter:
         except Exception:  # this is what users write
             return await self.perform(otherwise)
 
+    async def on_saga(self, names: list[str], part: Shape) -> Any:
+        async with saga() as undo:
+            for name in names:
+                undo(STEPS[name], f"undo {name}")
+            return await self.perform(part)
+
     async def on_swallow(self, part: Shape) -> Any:
         return await swallowed(self.perform(part))
 
@@ -169,7 +178,7 @@ seconds = st.sampled_from(SECONDS)
 steps = st.tuples(st.just("step"), st.sampled_from(["first", "second", "first", "second", "fails"]), labels)
 sleeps = st.tuples(st.just("sleep"), seconds)
 receives = st.tuples(st.just("receive"), st.lists(st.sampled_from(TOPICS), min_size=1, max_size=2, unique=True), st.none() | seconds)
-others = st.sampled_from([("draw",), ("put", "x"), ("put", "y"), ("get",), ("event",)])
+others = st.sampled_from([("draw",), ("patched", "m"), ("patched", "n"), ("put", "x"), ("put", "y"), ("get",), ("event",)])
 leaves: st.SearchStrategy[Shape] = st.one_of(steps, steps, sleeps, receives, others)
 
 
@@ -189,6 +198,7 @@ def branches(inner: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
         st.tuples(st.sampled_from(["shield", "spawn", "locked", "swallow"]), inner),
         st.tuples(st.just("cancel"), seconds, inner),
         st.tuples(st.sampled_from(["finally", "catch"]), inner, inner),
+        st.tuples(st.just("saga"), st.lists(st.sampled_from(["first", "second", "fails"]), max_size=3), inner),
     )
 
 

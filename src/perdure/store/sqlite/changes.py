@@ -14,12 +14,13 @@ from perdure.store.calls import Call
 from perdure.store.endings import Continue, Ending, Finish, Park, PutAside, Quarantine, Release
 from perdure.store.protocol import Change, DueTimer, Written
 from perdure.store.sqlite.calls import Calls
-from perdure.store.sqlite.generations import Generation, generation_row
+from perdure.store.sqlite.generations import Generation, generation, generation_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import Row, change_each, fetch
 from perdure.store.sqlite.wishes import CANCEL, NOTHING, PAUSE, Wish, Wishes, cancel_record
 
 SQL = named_queries("checkpoints")
+NOTHING_KEPT = (None, None, None)
 
 
 class NotOwned(PerdureError):
@@ -49,6 +50,7 @@ class Rows:
     forget_requests: list[Row] = field(default_factory=list)
     succeed: list[Row] = field(default_factory=list)
     open_generation: list[Row] = field(default_factory=list)
+    outdate: list[Row] = field(default_factory=list)
     forget_attempts: list[Row] = field(default_factory=list)
     forget_tries: list[Row] = field(default_factory=list)
 
@@ -71,6 +73,7 @@ class Rows:
             if many(db, name, rows) != len(rows):
                 raise NotOwned(f"{name}: a run belongs to another worker")
         many(db, "open_generation", self.open_generation)
+        many(db, "outdate", self.outdate)
         many(db, "forget_attempts", self.forget_attempts)
         many(db, "forget_tries", self.forget_tries)
         many(db, "empty_inbox", self.ended)
@@ -151,8 +154,9 @@ class Gathering:
         if not isinstance(change.ending, Park | PutAside):
             self._end_or_note(change, ending, at, wishes)
             return Written(change.run_id, records, has_more, is_pausing=is_pausing, raised=raised)
+        has_news = any(record.kind is not RecordKind.PATCHED for record in records)
         is_quiet = is_pausing if isinstance(ending, PutAside) else not has_more and not self._has_signals(change.run_id)
-        is_over = is_quiet and not records
+        is_over = is_quiet and not has_news
         self._end_or_note(change, ending if is_over else None, at, wishes)
         return Written(change.run_id, records, has_more or (not is_over and not records), is_over, is_pausing)
 
@@ -208,7 +212,7 @@ class Gathering:
     # ── the run's row ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _end_or_note(self, change: Change, ending: Ending | None, at: Instant, wishes: Mapping[str, Wish]) -> None:
-        mine, kept = self._mine(change), (change.issued, change.note)
+        mine, kept = self._mine(change), kept_of(change)
         met: Iterable[str] = ()
         match ending:
             case Finish(state=state):
@@ -230,7 +234,7 @@ class Gathering:
             case Continue():
                 self._continue(change, ending, at)
             case None:
-                if kept != (None, None):
+                if kept != NOTHING_KEPT:
                     self.rows.note.append((*mine, *kept))
             case _:
                 assert_never(ending)
@@ -242,7 +246,10 @@ class Gathering:
         self.rows.open_generation.append(generation_row(*run, opened, at))
         new = [NewRecord(RecordKind.STARTED, ending.record.name), *ending.carried]
         self._record(replace(change, generation=number, position=0), new, at)
-        self.rows.succeed.append((*self._mine(change), number, self._now, change.note))
+        self.rows.succeed.append((*self._mine(change), number, self._now, change.note, ending.python))
+        oldest = generation(self._db, *run, change.generation).key_generation  # what it was retried from belongs to it
+        if oldest:
+            self.rows.outdate.append((*run, oldest))
         self.rows.forget_attempts.append(run)
 
     def _mine(self, change: Change) -> tuple[str, str, str]:
@@ -268,6 +275,11 @@ class Gathering:
 
     def _has_signals(self, run_id: str) -> bool:
         return bool(fetch(self._db, SQL["has_signals"], (self._namespace, run_id)))
+
+
+def kept_of(change: Change) -> Row:
+    """What the run's row keeps besides its state: commands issued, the note, the record whose activation is over."""
+    return (change.issued, change.note, None if change.issued is None else change.position)
 
 
 def merge(signals: Sequence[Row], timers: Sequence[DueTimer], cancel: Wish | None = None) -> list[NewRecord]:

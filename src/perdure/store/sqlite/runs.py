@@ -8,6 +8,7 @@ import apsw
 
 from perdure.clock import Clock, Instant
 from perdure.errors import CorruptedHistory
+from perdure.model.generations import seed_of
 from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, RunRow
 from perdure.model.states import RunState
@@ -109,7 +110,7 @@ def load(db: apsw.Connection, namespace: str, run_ids: Sequence[str]) -> dict[st
         rows = fetch(db, SQL["run"], (namespace, run_id))
         if rows:
             row = run_row(rows[0])
-            found[run_id] = load_one(db, namespace, row, is_intact=input_checksum(row) == rows[0][17])
+            found[run_id] = load_one(db, namespace, row._replace(reached=rows[0][18]), is_intact=input_checksum(row) == rows[0][17])
     return found
 
 
@@ -129,7 +130,11 @@ def load_one(db: apsw.Connection, namespace: str, row: RunRow, is_intact: bool) 
     try:
         if row.generation != FIRST:
             opened = generation(db, namespace, row.id, row.generation)
-            row = row._replace(input=row.input if opened.input is None else opened.input, key_generation=opened.key_generation)
+            row = row._replace(
+                input=row.input if opened.input is None else opened.input,
+                key_generation=opened.key_generation,
+                seed=seed_of(row.seed, opened.key_generation),
+            )
         return Loaded(row, read_generation(db, namespace, row.id, row.generation), attempts)
     except CorruptedHistory as damage:
         return Loaded(row, (), attempts, str(damage))

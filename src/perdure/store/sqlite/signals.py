@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import apsw
 
-from perdure.clock import Clock, Instant
+from perdure.clock import SECOND, Clock, Instant
 from perdure.errors import InboxFull, RunEnded, RunNotFound
 from perdure.model.runs import NewSignal
 from perdure.model.states import RunState
+from perdure.settings import DEFAULTS
 from perdure.store.protocol import BadItem
 from perdure.store.sqlite.failures import REFUSES_DATA
 from perdure.store.sqlite.queries import named_queries
@@ -15,6 +16,7 @@ from perdure.store.sqlite.statements import Row, change, change_each, fetch
 
 SQL = named_queries("signals")
 WANTED = named_queries("requests")["addressed"]
+KEYS_KEPT = round(DEFAULTS.signal_keys_kept_days * 86400 * SECOND)
 ALL = -1  # SQLite's word for no limit
 
 
@@ -26,13 +28,15 @@ def send(db: apsw.Connection, namespace: str, clock: Clock, signal: NewSignal, l
         standing = fetch(db, SQL["standing"], (*run, key))
         if is_known(signal, standing):
             return
-        _, _, first, last, last_arrived_at = standing[0]
+        _, _, first, last, last_arrived_at, generation = standing[0]
         if last is not None and last - first + 1 >= limit:
             raise InboxFull(f"{limit} undelivered signals wait for run {signal.run_id}; this one was not stored: send it again later")
         now = clock.now()
         number, arrived_at = (1, now) if last is None else (last + 1, max(now, last_arrived_at + 1))
         change(db, SQL["insert"], (*run, number, arrived_at, signal.id, signal.topic, signal.payload))
-        change(db, SQL["take_key"], (*run, key))
+        change(db, SQL["take_key"], (*run, key, now if generation else None))
+        if generation:  # it may continue as new for years, and must not remember every key that it was ever sent
+            change(db, SQL["forget_keys"], (*run, now - KEYS_KEPT))
     except REFUSES_DATA as error:
         raise BadItem(repr(signal.run_id), f"the signal cannot be stored: {error}") from error
     change(db, SQL["wake"], (*run, now))

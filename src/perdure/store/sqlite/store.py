@@ -11,7 +11,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
 from perdure.store.protocol import Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
-from perdure.store.sqlite import checkpoints, claims, removal, requests, retries, runs, schema, signals, wishes, workers
+from perdure.store.sqlite import checkpoints, claims, outdated, removal, requests, retries, runs, schema, signals, wishes, workers
 from perdure.store.sqlite.database import Database
 from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.threads import ThreadRunner
@@ -152,6 +152,11 @@ class SqliteStore:
     async def has_claimable(self, workflows: Sequence[str]) -> bool:
         function = partial(claims.has_claimable, namespace=self._namespace, now=self._clock.now(), workflows=workflows, python=self._python)
         return await self.runner.read(function)
+
+    async def forget_outdated(self, rows: int) -> bool:
+        if not await self.runner.read(partial(outdated.is_there, namespace=self._namespace)):
+            return False  # without a write: every sweep asks
+        return await self.runner.write(partial(outdated.forget, namespace=self._namespace, rows=rows))
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         return self.runner.watch(callback)

@@ -7,24 +7,24 @@ values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14);
 -- name: finish
 -- One row if the run is mine: it ends and belongs to nobody.
 update runs set state = ?4, ended_at = ?5, owner = null, wake_at = null, waiting_for = null,
-    issued = coalesce(?6, issued), note = coalesce(?7, note)
+    issued = max(issued, coalesce(?6, 0)), note = coalesce(?7, note), reached = max(reached, coalesce(?8, 0))
 where namespace = ?1 and id = ?2 and owner = ?3;
 
 -- name: give_up
 -- One row if the run is mine: it waits, belongs to nobody, and may be claimed from ?4 on (null: when something happens), if ?6 by its own Python only.
 update runs set state = 'waiting', owner = null, wake_at = ?4, waiting_for = ?5, only_python = iif(?6, python, only_python),
-    issued = coalesce(?7, issued), note = coalesce(?8, note)
+    issued = max(issued, coalesce(?7, 0)), note = coalesce(?8, note), reached = max(reached, coalesce(?9, 0))
 where namespace = ?1 and id = ?2 and owner = ?3;
 
 -- name: quarantine
 -- One row if the run is mine: it belongs to nobody and is claimed by nobody until it is resumed.
 update runs set state = 'quarantined', owner = null, wake_at = null, waiting_for = null, error = ?4,
-    issued = coalesce(?5, issued), note = coalesce(?6, note)
+    issued = max(issued, coalesce(?5, 0)), note = coalesce(?6, note), reached = max(reached, coalesce(?7, 0))
 where namespace = ?1 and id = ?2 and owner = ?3;
 
 -- name: note
 -- One row if the run is mine: what is given is kept with it.
-update runs set issued = coalesce(?4, issued), note = coalesce(?5, note)
+update runs set issued = max(issued, coalesce(?4, 0)), note = coalesce(?5, note), reached = max(reached, coalesce(?6, 0))
 where namespace = ?1 and id = ?2 and owner = ?3;
 
 -- name: clear_strikes
@@ -73,12 +73,13 @@ select 1 from inbox where namespace = ?1 and run_id = ?2 limit 1;
 -- name: put_aside
 -- One row if the run is mine: it belongs to nobody and is claimed by nobody until it is resumed.
 update runs set state = 'paused', owner = null, wake_at = null, waiting_for = ?4,
-    issued = coalesce(?5, issued), note = coalesce(?6, note)
+    issued = max(issued, coalesce(?5, 0)), note = coalesce(?6, note), reached = max(reached, coalesce(?7, 0))
 where namespace = ?1 and id = ?2 and owner = ?3;
 
 -- name: succeed
 -- One row if the run is mine: its next generation is due at once, for anybody.
-update runs set state = 'waiting', owner = null, wake_at = ?5, waiting_for = null, generation = ?4, issued = 0, note = coalesce(?6, note)
+update runs set state = 'waiting', owner = null, wake_at = ?5, waiting_for = null, generation = ?4, issued = 0, reached = 0,
+    note = coalesce(?6, note), python = coalesce(nullif(?7, ''), python), only_python = ''
 where namespace = ?1 and id = ?2 and owner = ?3;
 
 -- name: open_generation
@@ -90,6 +91,10 @@ values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 -- name: tell_cancel
 -- The run is told; a repeat finds that it was.
 update requests set told_at = ?3 where namespace = ?1 and run_id = ?2 and kind = 'cancel';
+
+-- name: outdate
+-- Generations below this one may be forgotten.
+insert or replace into outdated (namespace, run_id, generation) values (?1, ?2, ?3);
 
 -- name: meet
 -- What was wanted of the run is done, or can be done no more.

@@ -14,6 +14,10 @@ delete from history where namespace = ?1 and run_id = ?2;
 -- None of its generations is left.
 delete from generations where namespace = ?1 and run_id = ?2;
 
+-- name: outdated
+-- None of its generations is waiting to be forgotten.
+delete from outdated where namespace = ?1 and run_id = ?2;
+
 -- name: attempts
 -- None of its attempts is left.
 delete from attempts where namespace = ?1 and run_id = ?2;

@@ -7,7 +7,7 @@ on conflict do nothing;
 -- name: run
 -- The whole row.
 select id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    owner, wake_at, issued, note, waiting_for, error, checksum
+    owner, wake_at, issued, note, waiting_for, error, checksum, reached
 from runs where namespace = ?1 and id = ?2;
 
 -- name: unfinished
@@ -56,8 +56,11 @@ select position, at, kind, name, command, digest, input, output, error, attempt,
 from history where namespace = ?1 and run_id = ?2 and generation = ?3 and position = ?4;
 
 -- name: places
--- Where the records of all generations stand.
-select generation, position from history where namespace = ?1 and run_id = ?2 order by generation, position;
+-- Where the records of all generations stand that are not outdated.
+select generation, position from history
+where namespace = ?1 and run_id = ?2
+    and generation >= coalesce((select generation from outdated where outdated.namespace = ?1 and outdated.run_id = ?2), 0)
+order by generation, position;
 
 -- name: last_place
 -- Where the newest record stands.

@@ -1,16 +1,23 @@
 -- name: standing
 -- The state of the run if there is one; whether this key was sent to it, even if the signal was delivered or the run has ended since;
--- its first and its last undelivered signal (numbers in between have no gaps), and when the last arrived.
+-- its first and its last undelivered signal (numbers in between have no gaps), and when the last arrived; its generation.
 select state,
     exists (select 1 from signal_keys where namespace = ?1 and run_id = ?2 and key = ?3),
     (select min(number) from inbox where namespace = ?1 and run_id = ?2),
     (select max(number) from inbox where namespace = ?1 and run_id = ?2),
-    (select arrived_at from inbox where namespace = ?1 and run_id = ?2 order by number desc limit 1)
+    (select arrived_at from inbox where namespace = ?1 and run_id = ?2 order by number desc limit 1),
+    generation
 from runs where namespace = ?1 and id = ?2;
 
 -- name: take_key
--- The key is taken from now on.
-insert into signal_keys (namespace, run_id, key) values (?1, ?2, ?3);
+-- The key is taken from now on, in a later generation (?4 is given) for a limited time.
+insert into signal_keys (namespace, run_id, key, sent_at) values (?1, ?2, ?3, ?4);
+
+-- name: forget_keys
+-- A few of the oldest keys, if they are too old. More than one for each that is taken: so they never pile up.
+delete from signal_keys where namespace = ?1 and run_id = ?2 and key in (
+    select key from signal_keys where namespace = ?1 and run_id = ?2 and sent_at < ?3 order by sent_at limit 2
+);
 
 -- name: last_arrival
 -- When the last undelivered signal of a run arrived.
