@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,6 +213,42 @@ async def test_a_failing_workflow_fails_the_same_way_wherever_it_is_killed() -> 
 
     report = await crash_everywhere(fails, "A")
     assert isinstance(report.ending.error, LookupError)
+
+
+async def test_what_a_transactional_step_writes_is_there_once_wherever_it_is_killed() -> None:
+    @step(transaction=True)
+    def book(db: Any, order: str) -> int:
+        db.execute("insert into bookings values (?)", (order,))
+        return len(list(db.execute("select * from bookings")))
+
+    @workflow
+    async def books(order: str) -> int:
+        await reserve(order)
+        return await book(order)
+
+    def ledger(engine: VirtualEngine) -> Callable[[], object]:
+        engine.sql("create table bookings (text)")
+        return lambda: engine.sql("select * from bookings")
+
+    report = await crash_everywhere(books, "A", prepare=ledger)
+    assert (report.ending.result, report.ending.effects) == (1, [("A",)])
+    assert report.ending.calls[-1].arguments == {"order": "A"}
+
+
+async def test_a_transactional_step_can_be_faked() -> None:
+    @step(transaction=True)
+    def book(db: Any, order: str) -> int:
+        raise RuntimeError
+
+    @workflow
+    async def books(order: str) -> int:
+        return await book(order)
+
+    async with testing.engine([books], real_steps=False) as engine:
+        engine.fake(book, len)
+        assert await (await engine.start(books, "ABC")).result() == 3
+        with pytest.raises(ValueError, match="no time passes"):
+            engine.fake(book, 3, takes=1)
 
 
 async def test_a_step_may_start_runs_of_other_workflows() -> None:

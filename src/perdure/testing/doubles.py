@@ -74,6 +74,8 @@ class Doubles:
     _doubles: dict[tuple[str, bool], Double] = field(default_factory=dict)
 
     def fake(self, step: Step[..., Any], outcomes: Sequence[Any], *, repeats: bool, takes: Duration | None) -> None:
+        if step.is_transactional and takes is not None:
+            raise ValueError(f"step {step.name} runs inside a transaction: no time passes in it")
         self._fakes[step.name] = Fake(outcomes, repeats, takes)
 
     def stand_in(self, step: Step[..., Any]) -> Step[..., Any]:
@@ -81,11 +83,11 @@ class Doubles:
         if not isinstance(step, Double):
             self._originals[step.name] = step
         original = self._originals[step.name]
-        in_thread = not original.is_async and original.name not in self._fakes and self.runs_real_steps
-        double = self._doubles.get((step.name, in_thread))
+        is_plain = original.is_transactional or (not original.is_async and original.name not in self._fakes and self.runs_real_steps)
+        double = self._doubles.get((step.name, is_plain))
         if double is None:
-            function = self._threaded(original) if in_thread else self._awaited(original)
-            double = self._doubles[step.name, in_thread] = Double(original, function, is_async=not in_thread)
+            function = self._plain(original) if is_plain else self._awaited(original)
+            double = self._doubles[step.name, is_plain] = Double(original, function, is_async=not is_plain)
         return double
 
     # ── what is run ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -106,7 +108,7 @@ class Doubles:
             elif self.runs_real_steps:
                 call.result = await step.function(*args, **kwargs)
             else:
-                raise AssertionError(f"step {step.name} is not faked, and this test runs no real steps: engine.fake({step.name}, …)")
+                raise not_faked(step)
         except BaseException as error:
             call.error = error
             raise
@@ -118,21 +120,23 @@ class Doubles:
     async def _faked(self, life: Life, fake: Fake, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if fake.takes is not None:
             await life.elapse(fake.takes)
-        outcome = fake.next_outcome(step.name)
-        if isinstance(outcome, BaseException) or (isinstance(outcome, type) and issubclass(outcome, BaseException)):
-            raise outcome
-        if not callable(outcome):
-            return outcome
-        # By position where it can be: the parameters of a fake need not be named like those of the step.
-        bound = inspect.signature(step.function).bind(*args, **kwargs)
-        value = outcome(*bound.args, **bound.kwargs)
+        value = produced(fake.next_outcome(step.name), step, args, kwargs)
         return await value if inspect.isawaitable(value) else value
 
-    def _threaded(self, step: Step[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **kwargs: Any) -> Any:
+    def _plain(self, step: Step[..., Any]) -> Callable[..., Any]:
+        """For a thread, or for the transaction that records the step: there the connection is given first."""
+
+        def run(*given: Any, **kwargs: Any) -> Any:
+            args = given[1:] if step.is_transactional else given
             call = self._begun(step, args, kwargs)
+            fake = self._fakes.get(step.name)
             try:
-                call.result = step.function(*args, **kwargs)
+                if fake is not None:
+                    call.result = produced(fake.next_outcome(step.name), step, args, kwargs)
+                elif self.runs_real_steps:
+                    call.result = step.function(*given, **kwargs)
+                else:
+                    raise not_faked(step)
             except BaseException as error:
                 call.error = error
                 raise
@@ -146,7 +150,7 @@ class Doubles:
         asking = info()
         call = Call(
             step.name,
-            dict(inspect.signature(step.function).bind(*args, **kwargs).arguments),
+            dict(signature_of(step).bind(*args, **kwargs).arguments),
             asking.run_id,
             asking.attempt or 0,
             asking.idempotency_key or "",
@@ -154,3 +158,24 @@ class Doubles:
         )
         self.calls.append(call)
         return call
+
+
+def produced(outcome: Any, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What an outcome comes to: the value, what the function returns, or the exception, raised."""
+    if isinstance(outcome, BaseException) or (isinstance(outcome, type) and issubclass(outcome, BaseException)):
+        raise outcome
+    if not callable(outcome):
+        return outcome
+    # By position where it can be: the parameters of a fake need not be named like those of the step.
+    bound = signature_of(step).bind(*args, **kwargs)
+    return outcome(*bound.args, **bound.kwargs)
+
+
+def signature_of(step: Step[..., Any]) -> inspect.Signature:
+    """As a workflow calls it: without the connection that a transactional step is given."""
+    signature = inspect.signature(step.function)
+    return signature.replace(parameters=list(signature.parameters.values())[1:]) if step.is_transactional else signature
+
+
+def not_faked(step: Step[..., Any]) -> AssertionError:
+    return AssertionError(f"step {step.name} is not faked, and this test runs no real steps: engine.fake({step.name}, …)")

@@ -18,7 +18,7 @@ from perdure.model.states import RunState
 from perdure.settings import Settings
 from perdure.store.protocol import Checkpoint, Committed, Store
 from perdure.store.sqlite.database import MEMORY, Database
-from perdure.store.sqlite.transactions import Transactions
+from perdure.store.sqlite.transactions import Done, Failed, Transactions
 from perdure.testing.clock import SeededEntropy, VirtualClock
 from perdure.testing.doubles import Doubles
 from perdure.testing.histories import check
@@ -187,6 +187,15 @@ class MortalEngine(Engine):
                 self._transactions.close()
                 self._transactions = _opened(self._path)
             await self._begin_life()
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement in the database of the store, between transactions: to make and read tables that transactional steps use."""
+        match self._transactions.run([lambda db: list(db.execute(statement, values))])[0]:
+            case Done(rows):
+                found: list[tuple[Any, ...]] = rows
+                return found
+            case Failed(error):
+                raise error
 
     # ── settling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -47,7 +47,7 @@ class Ending:
     @property
     def order(self) -> tuple[str, ...]:
         """What happened, in the order recorded: ('started', 'step charge', 'signal paid', 'timer', 'completed')."""
-        return tuple(f"{one.kind} {one.name}" if one.kind in _NAMED else one.kind for one in self.history)
+        return tuple(one.kind if one.kind in _OF_THE_WHOLE_RUN or not one.name else f"{one.kind} {one.name}" for one in self.history)
 
     @property
     def outcome(self) -> str:
@@ -59,7 +59,7 @@ class Ending:
         return f"it {self.state} with {type(self.error).__name__}: {shortened(str(self.error))}"
 
 
-_NAMED = frozenset({"step", "step_failed", "signal"})
+_OF_THE_WHOLE_RUN = frozenset({"started", "continued", "completed", "failed", "cancelled"})  # their name is the workflow's
 
 
 @dataclass(frozen=True, slots=True)
