@@ -15,7 +15,7 @@ from perdure.authoring.current import Info
 from perdure.authoring.step import Step, StepOptions
 from perdure.authoring.workflow import Workflow
 from perdure.clock import Instant, Microseconds, to_datetime, to_microseconds
-from perdure.codec.failures import decode_failure, describe_failure
+from perdure.codec.failures import describe_failure, replayed_failure
 from perdure.codec.values import digest, encode
 from perdure.errors import CorruptedHistory, DecodeError, NameTaken, NonDeterminism, NotAllowedInWorkflow, PerdureError, StepFailed
 from perdure.model.generations import RetryPoint
@@ -140,7 +140,10 @@ class Execution:
         if command.future.done():
             return
         if record.kind is RecordKind.STEP_FAILED:
-            error = _raisable(record.error or b"{}")
+            try:
+                error = _raisable(record.error or b"{}")
+            except DecodeError as refused:
+                raise NonDeterminism(f"record {record.position}: the failure of step {record.name!r}: {refused}") from refused
             self._steps_failed().add(record.position, record.name, error, self._asked())
             command.future.set_exception(error)
             return
@@ -334,7 +337,7 @@ class Execution:
 
 
 def _raisable(failure: bytes) -> Exception:
-    error = decode_failure(failure)
+    error = replayed_failure(failure)
     # No future takes a StopIteration: it would end the coroutine that awaits it.
     return StepFailed(**describe_failure(failure)) if isinstance(error, StopIteration) else error
 
