@@ -1,5 +1,6 @@
 """The store protocol on SQLite: each method ships one function to the connection it belongs on."""
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -52,7 +53,11 @@ class SqliteStore:
         runner = self._given_runner
         if runner is None:
             runner = threads = ThreadRunner(self._database)
-            await threads.open(create and migrate)
+            try:
+                await threads.open(create and migrate)
+            except asyncio.CancelledError:
+                threads.abandon()
+                raise
         try:
             await self._migrate(runner, create, migrate)
         except BaseException:
