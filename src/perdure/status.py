@@ -5,6 +5,7 @@ from typing import Any
 from perdure.clock import Instant, to_datetime
 from perdure.codec.failures import describe_failure
 from perdure.codec.values import decode
+from perdure.errors import DecodeError
 from perdure.model.runs import AttemptRow, RunRow
 from perdure.model.states import RunState
 from perdure.run import RunStatus
@@ -43,9 +44,9 @@ async def waits_of(store: Store, now: Instant, row: RunRow) -> list[Wait]:
             waits = [retry_wait(one) for one in await store.attempts(row.id) if one.next_at is not None]
             return await wanted_waits(store, row) + waits
         case RunState.PAUSED:
-            return [{"kind": "resume", "text": "somebody to resume it"}, *(value(row.waiting_for) or [])]
+            return [{"kind": "resume", "text": "somebody to resume it"}, *waits_noted(row)]
         case RunState.PENDING | RunState.WAITING:
-            waits = await wanted_waits(store, row) + (value(row.waiting_for) or [])
+            waits = await wanted_waits(store, row) + waits_noted(row)
             return [*waits, await worker_wait(store, row)] if row.wake_at is not None and row.wake_at <= now else waits
     return []
 
@@ -78,4 +79,13 @@ def moment(instant: Instant | None) -> Any:
 
 
 def value(payload: bytes | None) -> Any:
-    return None if payload is None else decode(payload, Any, what="stored value")
+    """What is damaged in one run is shown as such: it hides no other."""
+    try:
+        return None if payload is None else decode(payload, Any, what="damaged")
+    except DecodeError as error:
+        return str(error)
+
+
+def waits_noted(row: RunRow) -> list[Wait]:
+    found = value(row.waiting_for)
+    return found if isinstance(found, list) else []

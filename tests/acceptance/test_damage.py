@@ -79,6 +79,18 @@ async def test_a_damaged_run_goes_on_after_the_damage_is_repaired(stage: Stage) 
     assert await run.result(10) == 5
 
 
+@pytest.mark.parametrize("column", ["note", "waiting_for", "input"])
+async def test_f37_a_damaged_word_about_one_run_is_shown_as_such_and_hides_no_other(stage: Stage, column: str) -> None:
+    engine = await stage.engine(hear)
+    for name in ("damaged", "healthy"):
+        await stage.until_parked(engine, await engine.start(hear, id=name))
+    stage.sql(f"update runs set {column} = x'7b226174223a22776f726b22' where id = 'damaged'")
+
+    assert {run.id for run in (await engine.runs()).runs} == {"damaged", "healthy"}
+    status = await engine.run("damaged").status()
+    assert column == "waiting_for" or "damaged" in getattr(status, column)
+
+
 async def test_a_file_that_is_damaged_itself_says_so(stage: Stage) -> None:
     engine = await stage.engine(hear)
     for _ in range(50):

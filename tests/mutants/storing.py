@@ -35,7 +35,7 @@ COMMITTING = (
         f"{G01}::test_a_start_is_not_acknowledged_before_its_commit",
         f"{G01}::test_code_does_not_go_on_before_the_commit_that_holds_the_result",
         edits=(
-            ("store/sqlite/transactions.py", "        self._finish(db)\n        return outcomes", "        return outcomes"),
+            ("store/sqlite/transactions.py", "        self._finish(db)\n        self._check_committed()\n", ""),
             (
                 "store/sqlite/transactions.py",
                 "        if self._wal_pages < self._wal_pages_copied:",

@@ -1,7 +1,8 @@
 """Exceptions to JSON and back: the original class where it is loaded and can be rebuilt from plain data, else StepFailed.
 
-What is stored is decided once, when the exception is caught: later replays read the same type, message and traceback. Nothing is
-imported and nothing but a subclass of Exception is called to read it back.
+What is stored is decided once, when the exception is caught, and so is whether it is built again: later replays see the same class, or
+are refused, for code that meets another one takes another way. Nothing is imported and nothing but a subclass of Exception is called to
+read it back.
 """
 
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from perdure.codec.natural import is_plain
-from perdure.errors import CompensationFailed, StepFailed
+from perdure.errors import CompensationFailed, DecodeError, StepFailed
 
 GROUPS = (ExceptionGroup, CompensationFailed)
 GROUP_MOST = 20  # exceptions of one group that are kept as such
@@ -36,27 +37,32 @@ def failure_of(error: BaseException, caps: tuple[int, int], depth: int) -> dict[
         failure["args"] = [capped(clean(str(error.message)), caps[0])]
     else:
         failure.update(construction_of(error, bytes_most=4 * sum(caps)))
-    return failure
+    return decided(failure)
+
+
+def decided(failure: dict[str, Any]) -> dict[str, Any]:
+    """With the word whether it is built again wherever it is read; where it is not, without what that would take."""
+    if failure["args"] is None:
+        return failure
+    if type_name(type(rebuilt(failure, is_replay=False))) == failure["type"]:
+        return failure | {"rebuilt": True}
+    return {"type": failure["type"], "message": failure["message"], "args": None}
 
 
 def construction_of(error: BaseException, bytes_most: int) -> dict[str, Any]:
     """The arguments and attributes that pickle would use, where they are plain JSON; else nothing."""
     try:
         kind, args, state = reduced(error)
-    except Exception:  # put back: it is then told by its text
+        parts = {"args": list(args), "state": state} if state else {"args": list(args)}
+        return parts if kind is type(error) and reads_back(parts, bytes_most) else {}
+    except Exception:  # put back: its methods may raise anything; it is then told by its text
         return {}
-    parts = {"args": list(args), "state": state} if state else {"args": list(args)}
-    if kind is not type(error) or not reads_back(parts, bytes_most):
-        return {}
-    return parts
 
 
 def reads_back(parts: dict[str, Any], bytes_most: int) -> bool:
-    try:
-        stored = to_json(parts) if is_plain(parts) else b""
-        return 0 < len(stored) <= bytes_most and bool(from_json(stored) == parts)
-    except ValueError:  # put back: lone surrogates, numbers that are too long; it is then told by its text
-        return False
+    """Raises ValueError for lone surrogates and numbers that are too long."""
+    stored = to_json(parts) if is_plain(parts) else b""
+    return 0 < len(stored) <= bytes_most and bool(from_json(stored) == parts)
 
 
 def reduced(error: BaseException) -> tuple[object, tuple[Any, ...], dict[str, Any]]:
@@ -109,7 +115,12 @@ def described(failure: Mapping[str, Any]) -> dict[str, Any]:
 
 def decode_failure(payload: bytes) -> Exception:
     """The original exception if its class is loaded already and what is built from its arguments is equal to it; else StepFailed."""
-    return rebuilt(parsed(payload))
+    return rebuilt(parsed(payload), is_replay=False)
+
+
+def replayed_failure(payload: bytes) -> Exception:
+    """What the first run saw. DecodeError where it saw the original exception and that cannot be built here."""
+    return rebuilt(parsed(payload), is_replay=True)
 
 
 def parsed(payload: bytes) -> Mapping[str, Any]:
@@ -120,18 +131,29 @@ def parsed(payload: bytes) -> Mapping[str, Any]:
     return failure if isinstance(failure, dict) else UNREADABLE
 
 
-def rebuilt(failure: Mapping[str, Any]) -> Exception:
+def rebuilt(failure: Mapping[str, Any], *, is_replay: bool) -> Exception:
+    """In histories from before it was decided when the exception was caught, a replay decides anew."""
+    error = original(failure, is_replay)
+    if error is None and is_replay and failure.get("rebuilt") is True:
+        raise DecodeError(
+            f"{failure['type']} cannot be built here as it was when it was recorded: its class is not loaded, or has changed; "
+            "import its module where the worker starts"
+        )
+    return told(failure) if error is None else error
+
+
+def original(failure: Mapping[str, Any], is_replay: bool) -> Exception | None:
     kind = loaded_class(str(failure.get("type")))
-    args = failure.get("args")
+    args, parts = failure.get("args"), failure.get("group")
     if kind is None or not isinstance(args, list):
-        return told(failure)
+        return None
+    if kind in GROUPS and isinstance(parts, list):
+        args = [*args, [rebuilt(part if isinstance(part, dict) else UNREADABLE, is_replay=is_replay) for part in parts]]
     try:
-        if kind in GROUPS:
-            args = [*args, [rebuilt(part) for part in failure["group"]]]
         error = constructed(kind, args, failure.get("state") or {})
-        return error if str(error) == failure["message"] else told(failure)
-    except Exception:  # put back: what cannot be built again is told by its text
-        return told(failure)
+        return error if str(error) == failure["message"] else None
+    except Exception:  # put back: what cannot be built again is told by its text, or refused
+        return None
 
 
 def told(failure: Mapping[str, Any]) -> StepFailed:

@@ -23,7 +23,7 @@ from uuid import UUID
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import from_json, to_json, to_jsonable_python
 
-from perdure.codec.refusal import Refusal, path_of, shown
+from perdure.codec.refusal import Refusal, path_of, shown, shown_error
 
 DEPTH_MOST = 180  # the JSON parser refuses beyond 200 levels, the envelope takes a few
 INT_BITS_MOST = 14_280  # 4,300 digits, the most that the JSON parser and Python's own int() read
@@ -65,7 +65,16 @@ def is_plain(value: Any, depth: int = 0) -> bool:
 
 
 def natural(value: object, depth: int = 0) -> Any:
-    """The value as None, bool, int, float, str, list and dict only; raises Refusal."""
+    """The value as None, bool, int, float, str, list and dict only; raises Refusal, whatever the value's own methods raise."""
+    try:
+        return plain_form(value, depth)
+    except Refusal:
+        raise
+    except Exception as error:
+        raise Refusal(f"is {shown(value)}, which cannot be read: {shown_error(error)}") from error
+
+
+def plain_form(value: object, depth: int) -> Any:
     if depth > DEPTH_MOST:
         raise Refusal(f"is nested deeper than {DEPTH_MOST} levels, or contains itself")
     if value is None or value is True or value is False:
@@ -142,7 +151,7 @@ def natural_model(model: BaseModel, depth: int) -> Any:
     try:
         dumped = model.model_dump(round_trip=True, by_alias=False, warnings=False)
     except Exception as error:  # a model's own serializers may raise anything
-        raise Refusal(f"is a {type(model).__qualname__} that cannot be dumped: {error}") from error
+        raise Refusal(f"is a {type(model).__qualname__} that cannot be dumped: {shown_error(error)}") from error
     return natural(dumped, depth)
 
 

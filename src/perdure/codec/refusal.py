@@ -55,3 +55,11 @@ def shown(value: object) -> str:
     except Exception:  # a message must not fail because the value it is about is broken
         return f"an object of {name}"
     return f"{text if len(text) <= 60 else text[:57] + '…'} ({name})"
+
+
+def shown_error(error: Exception) -> str:
+    """Whatever its `__str__` does."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # a message must not fail because the error it is about is broken
+        return type(error).__name__

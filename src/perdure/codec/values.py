@@ -19,9 +19,9 @@ from pydantic_core import from_json, to_json
 
 from perdure.codec.comparison import check_same
 from perdure.codec.natural import is_plain, natural
-from perdure.codec.refusal import Cause, Refusal, check_size, path_of, shown
+from perdure.codec.refusal import Cause, Refusal, check_size, path_of, shown, shown_error
 from perdure.codec.schemas import Schema
-from perdure.errors import DecodeError
+from perdure.errors import DecodeError, PerdureError
 
 CACHED_HINTS_MOST = 2000
 DIGEST_BYTES = 12
@@ -94,6 +94,15 @@ class Codec:
             raise DecodeError(refusal.told(what)) from refusal.__cause__
 
     def write(self, value: object, what: str, limit: int) -> tuple[bytes, Any]:
+        """Raises Refusal or PayloadTooLarge, whatever the classes of the user do when they are looked at."""
+        try:
+            return self.written(value, what, limit)
+        except (Refusal, PerdureError):
+            raise
+        except Exception as error:
+            raise Refusal(f"is {shown(value)}, which cannot be stored: {shown_error(error)}") from error
+
+    def written(self, value: object, what: str, limit: int) -> tuple[bytes, Any]:
         schema = self.schema
         if schema is None:
             return self.write_plain(value, what, limit)
@@ -139,7 +148,7 @@ class Codec:
         except ValidationError as error:
             raise refusal_of_read(error, written_from) from error
         except Exception as error:  # validators of the user's classes may raise anything
-            raise Refusal(f"cannot be read: {type(error).__name__}: {error}", cause=Cause.UNFIT) from error
+            raise Refusal(f"cannot be read: {shown_error(error)}", cause=Cause.UNFIT) from error
 
 
 def refusal_of_write(value: object, error: Exception) -> Refusal:

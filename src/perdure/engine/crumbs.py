@@ -1,5 +1,6 @@
 """Which runs' code is executing right now, in a file that survives the process: who reads it after a death knows the suspects."""
 
+import errno
 import mmap
 import os
 import types
@@ -7,6 +8,7 @@ from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
+PASSES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _SLOT_BYTES = 1024  # an id of 200 characters in UTF-8 fits
 
 
@@ -94,8 +96,10 @@ def executing(lock: str) -> tuple[frozenset[str], bool]:
         return frozenset(), False
     try:
         content = Path(crumbs_beside(lock)).read_bytes()
-    except FileNotFoundError:
-        return frozenset(), False
+    except OSError as error:
+        if error.errno in PASSES:
+            raise
+        return frozenset(), False  # there is none, or it may not be read: nothing is held against anybody
     slots = (content[begin : begin + _SLOT_BYTES] for begin in range(0, len(content) - 1, _SLOT_BYTES))
     names = frozenset(slot[1:].split(b"\0", 1)[0].decode(errors="replace") for slot in slots if slot[:1] == b"\1")
     return names, content[-1:] == b"\1"

@@ -38,6 +38,7 @@ class Lookout:
         self._signalled = signalled
         self._spawn = spawn
         self._loop = ports.loop()
+        self._incarnation: Callable[[], str] = lambda: ""
         self._is_looking = False
         self._is_stopped = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -61,7 +62,7 @@ class Lookout:
     async def _look_around(self) -> None:
         self._is_looking = False  # what is written from here on is told anew
         try:
-            signalled = await self._store.undelivered(self._settings.batch_rows)
+            signalled = await self._store.undelivered(self._settings.batch_rows, owner=self._incarnation())
             is_claimable = await self._store.has_claimable(self._workflows)
             moment = await self._store.next_wake(self._workflows)
         except StoreFailed:
@@ -98,6 +99,7 @@ class Lookout:
 
     async def sweep_for_ever(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
         """Until stopped. What fails in one round is met again in the next."""
+        self._incarnation = incarnation
         while not self._is_stopped:
             try:
                 if await sweep(self._store, self._ports.clock, incarnation(), self._workflows, self._settings):

@@ -36,11 +36,11 @@ class Presence:
                 _held[self.path] = until
 
     def leave(self) -> None:
-        """Unlock and remove the file. Idempotent."""
+        """Unlock and remove the file, and the crumbs beside it. Idempotent."""
         with self._lock:
             if self._descriptor < 0:
                 return
-            Path(self.path).unlink(missing_ok=True)
+            forget_files(self.path)
             os.close(self._descriptor)
             self._descriptor = -1
             del _held[self.path]
@@ -81,5 +81,10 @@ def promised_until(path: str) -> Microseconds:
 def forget_presence(path: str) -> None:
     """Remove what a dead worker has left. Whoever still holds the lock keeps it: that is of the file, not of its name."""
     if path and path not in _held:
-        Path(path).unlink(missing_ok=True)
-        Path(path).with_suffix(".crumbs").unlink(missing_ok=True)
+        forget_files(path)
+
+
+def forget_files(path: str) -> None:
+    """The lock and the crumbs beside it."""
+    Path(path).unlink(missing_ok=True)
+    Path(path).with_suffix(".crumbs").unlink(missing_ok=True)

@@ -1,13 +1,15 @@
 """The continuous search, in every worker, for what would otherwise be stranded."""
 
 import logging
+import os
 from collections.abc import Sequence
+from functools import cache
 
 from perdure.clock import Clock
 from perdure.engine.crumbs import executing
 from perdure.engine.lease import boot_id
 from perdure.engine.presence import forget_presence, is_gone, promised_until
-from perdure.errors import StoreError
+from perdure.errors import StoreError, StoreFailed
 from perdure.model.runs import WorkerRow
 from perdure.settings import Settings
 from perdure.store.protocol import Store
@@ -21,8 +23,8 @@ async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequenc
     Idempotent: what fails is met again next time.
     """
     for worker in await store.workers():
-        if worker.state == "live" and worker.incarnation != incarnation and _is_dead(worker, clock):
-            await _declare_dead(store, worker)
+        if worker.state == "live" and worker.incarnation != incarnation:
+            await _look_after(store, clock, worker)
     missed = await store.wake_missed()
     if missed:
         log.info("%d waiting runs had undelivered signals; they are due now", missed)
@@ -30,26 +32,54 @@ async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequenc
         if not await store.forget_outdated(settings.outdated_page):
             break
     for lock in await store.bury():
-        forget_presence(lock)
+        _forget(_here(store, lock))
     return await store.has_claimable(workflows)
 
 
-def _is_dead(worker: WorkerRow, clock: Clock) -> bool:
-    """Its lock is free, its machine has booted since, or its lease is over, in the store and in its file."""
-    if is_gone(worker.lock):
+async def _look_after(store: Store, clock: Clock, worker: WorkerRow) -> None:
+    """What cannot be told of one worker is no trouble of the others."""
+    lock = _here(store, worker.lock)
+    try:
+        if _is_dead(worker, lock, clock):
+            await _declare_dead(store, worker, lock)
+    except StoreFailed:
+        raise
+    except (OSError, StoreError) as error:
+        # The next sweep meets it again.
+        log.warning("whether worker %s is dead could not be told or recorded: %s", worker.incarnation, error)
+
+
+def _here(store: Store, lock: str) -> str:
+    """Its file in this process's own folder: another container may have the same folder mounted elsewhere."""
+    folder = store.locks_folder
+    return os.path.join(os.path.abspath(folder), os.path.basename(lock)) if folder and lock else ""
+
+
+def _is_dead(worker: WorkerRow, lock: str, clock: Clock) -> bool:
+    """Its lock is free, its machine has booted since, or its lease is over, in the store and in its file. Raises OSError."""
+    if is_gone(lock) and (lock == worker.lock or os.path.exists(lock)):  # a file that was never here says nothing
         return True
-    here = boot_id()
+    here = _boot_id()
     if here and worker.boot and worker.boot != here:
         return True
     now = clock.since_boot()
-    return now > worker.expires_at and now > promised_until(worker.lock)
+    return now > worker.expires_at and now > promised_until(lock)
 
 
-async def _declare_dead(store: Store, worker: WorkerRow) -> None:
-    suspects, was_alone = executing(worker.lock)
+@cache
+def _boot_id() -> str:
+    """Read once: a moment without file descriptors comes when it likes. Raises OSError."""
+    return boot_id()
+
+
+async def _declare_dead(store: Store, worker: WorkerRow, lock: str) -> None:
+    suspects, was_alone = executing(lock)
+    if await store.declare_dead(worker.incarnation, worker.expires_at, suspects, was_alone=was_alone):
+        log.warning("worker %s (pid %d on %s) is dead; its runs go to the others", worker.incarnation, worker.pid, worker.host)
+
+
+def _forget(lock: str) -> None:
     try:
-        if await store.declare_dead(worker.incarnation, worker.expires_at, suspects, was_alone=was_alone):
-            log.warning("worker %s (pid %d on %s) is dead; its runs go to the others", worker.incarnation, worker.pid, worker.host)
-    except StoreError as error:
-        # The next sweep meets it again.
-        log.warning("worker %s is dead but could not be declared so: %s", worker.incarnation, error)
+        forget_presence(lock)
+    except OSError as error:  # nobody reads them any more
+        log.warning("the files of a dead worker stay, to be removed by hand: %s", error)

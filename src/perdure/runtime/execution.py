@@ -162,7 +162,10 @@ class Execution:
         if command.future.done():
             return
         if record.error is not None:
-            error = raisable(record.error)
+            try:
+                error = raisable(record.error)
+            except DecodeError as refused:
+                raise NonDeterminism(f"record {record.position}: the failure of step {record.name!r}: {refused}") from refused
             if not command.is_compensation:
                 self._steps_failed().add(record.position, record.name, error, self._asked())
             command.future.set_exception(error)

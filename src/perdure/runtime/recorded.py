@@ -3,13 +3,13 @@
 import json
 
 from perdure.clock import Microseconds, to_microseconds
-from perdure.codec.failures import decode_failure, describe_failure
+from perdure.codec.failures import describe_failure, replayed_failure
 from perdure.errors import CorruptedHistory, StepFailed
 from perdure.model.records import Record
 
 
 def raisable(failure: bytes) -> Exception:
-    error = decode_failure(failure)
+    error = replayed_failure(failure)
     # No future takes a StopIteration: it would end the coroutine that awaits it.
     return StepFailed(**describe_failure(failure)) if isinstance(error, StopIteration) else error
 

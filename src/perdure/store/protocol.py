@@ -247,8 +247,8 @@ class Store(Protocol):
     async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
         """The earliest moment at which a run of these workflows that nobody owns is due."""
 
-    async def undelivered(self, limit: int) -> Sequence[str]:
-        """Ids of runs that have signals in their inbox or of which something is wanted."""
+    async def undelivered(self, limit: int, *, owner: str | None = None) -> Sequence[str]:
+        """Ids of runs, or of the runs of one owner, that have signals in their inbox or of which something is wanted."""
 
     async def wake_missed(self) -> int:
         """Make due every waiting, unowned run that has undelivered signals or is to be cancelled; how many there were."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import apsw
@@ -175,6 +176,31 @@ async def test_many_stores_opened_at_once_on_a_new_file_all_find_it_migrated(tmp
     for store in stores:
         assert (await store.schema()).pending == ()
         await store.close()
+
+
+@pytest.mark.parametrize("becomes_free", [True, False])
+async def test_an_open_that_is_cancelled_leaves_no_thread(tmp_path: Path, becomes_free: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "orders.db"
+    await made_at(path)
+    monkeypatch.setattr(database, "MODE_TRIES", 1)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 60.0 if becomes_free else 0.1)
+    before = set(threading.enumerate())
+    holder = apsw.Connection(str(path))
+    holder.pragma("locking_mode", "exclusive")
+    holder.execute("begin exclusive")
+
+    opening = asyncio.ensure_future(store_at(path).open(create=False, migrate=False))
+    await asyncio.sleep(0)
+    (writer,) = set(threading.enumerate()) - before
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    if becomes_free:
+        holder.close()
+    await asyncio.to_thread(writer.join, 10)
+
+    assert not writer.is_alive()
+    holder.close()
 
 
 # ── while it is open ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ import apsw
 from perdure.errors import NotAStore, StoreError, StoreFailed, StoreIsReadOnly, StoreNotFound, UnsafeFileSystem
 from perdure.store.sqlite.failures import meaning_of
 from perdure.store.sqlite.filesystems import refuse_network_file_system
+from perdure.store.sqlite.holds import Identity, is_held
 from perdure.store.sqlite.statements import fetch
 
 MEMORY = ":memory:"
@@ -22,6 +23,11 @@ WRITER_CACHE_KIBIBYTES = 8192
 MODE_TRIES = 500
 MODE_PAUSE_SECONDS = 0.01
 WAL_BYTES_KEPT = 64 * 1024 * 1024
+STOP = "nothing more is acknowledged; restart all processes of the store"
+
+
+class WalLost(StoreFailed):
+    """Others no longer see what this process writes."""
 
 
 @dataclass(slots=True)
@@ -30,7 +36,9 @@ class Database:
 
     path: str
     _may_create: bool = field(default=False, init=False)
-    _identity: tuple[int, int] | None = field(default=None, init=False)
+    _identity: Identity | None = field(default=None, init=False)
+    _beside: dict[str, int] = field(default_factory=dict, init=False)  # the WAL and its index: path -> inode
+    _stamp: tuple[int, int] = field(default=(0, 0), init=False)
 
     def __post_init__(self) -> None:
         if self.path != MEMORY:
@@ -87,6 +95,7 @@ class Database:
         db.pragma("wal_autocheckpoint", 0)  # the writer checkpoints itself, after it has answered, and sees what goes wrong
         db.pragma("journal_size_limit", WAL_BYTES_KEPT)
         db.pragma("cache_size", -WRITER_CACHE_KIBIBYTES)
+        fetch(db, "select 1 from sqlite_schema limit 1")  # now the WAL and its index are there
         self.remember_file()
         return db
 
@@ -116,20 +125,48 @@ class Database:
     # ── while it is open ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def remember_file(self) -> None:
+        status = os.stat(self.path)
         if self._identity is None:
-            status = os.stat(self.path)
             self._identity = (status.st_dev, status.st_ino)
+        if not self._beside:
+            self._beside = {path: os.stat(path).st_ino for path in (f"{self.path}-wal", f"{self.path}-shm")}
+        self._stamp = (status.st_mtime_ns, status.st_size)
 
-    def check_file(self) -> None:
+    def forget_wal(self) -> None:
+        """Before the connection that writes is closed: where nothing holds the file, that may take the WAL away, as it should."""
+        if self._identity is None or not is_held(self._identity):
+            self._beside = {}
+
+    def is_as_it_was(self) -> bool:
+        """Whether nobody has written the database itself since the last look."""
+        status = os.stat(self.path)
+        return (status.st_mtime_ns, status.st_size) == self._stamp
+
+    def check_file(self) -> os.stat_result | None:
         """Raises StoreNotFound or StoreFailed where the path no longer leads to the file that is open."""
         if self._identity is None:
-            return
+            return None
         try:
             status = os.stat(self.path)
         except OSError as error:
             raise StoreNotFound(f"{self.path} is gone or out of reach ({error.strerror}); nothing is written") from error
         if (status.st_dev, status.st_ino) != self._identity:
             raise StoreFailed(f"{self.path} has been replaced by another file while it was in use; restart the process")
+        return status
+
+    def check_files(self) -> None:
+        """And WalLost where others no longer see the WAL that is open here."""
+        status = self.check_file()
+        if status is None:
+            return
+        for path, inode in self._beside.items():
+            try:
+                is_there = os.stat(path).st_ino == inode
+            except FileNotFoundError:
+                is_there = False
+            if not is_there:
+                raise WalLost(f"{path} has been removed or replaced while it was in use: others would not see what is written; {STOP}")
+        self._stamp = (status.st_mtime_ns, status.st_size)
 
 
 def refuse_foreign_database(db: apsw.Connection, path: str) -> None:

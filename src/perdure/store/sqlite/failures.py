@@ -1,5 +1,7 @@
 """What an error of SQLite means for whoever asked."""
 
+import json
+
 import apsw
 
 from perdure.errors import StoreError, StoreFailed, StoreIsReadOnly, StoreUnavailable
@@ -11,6 +13,9 @@ BREAKS_THE_CONNECTION = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw
 
 REFUSES_DATA = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError, UnicodeError, OverflowError, TypeError)
 """The database refuses what it was given; the rest of a batch may do without it."""
+
+DAMAGED = (UnicodeDecodeError, json.JSONDecodeError, KeyError)
+"""What reading a row with a flipped bit raises."""
 
 
 def says_fsync_failed(error: BaseException) -> bool:
@@ -28,7 +33,11 @@ def sync_failed(error: BaseException) -> StoreFailed:
 
 def meaning_of(error: Exception, path: str) -> Exception:
     """The error to raise before anything was committed: nothing has been written."""
-    meaning = store_error(error, path) if isinstance(error, apsw.Error) else error
+    meaning: Exception = error
+    if isinstance(error, apsw.Error):
+        meaning = store_error(error, path)
+    elif isinstance(error, DAMAGED):
+        meaning = StoreError(f"{path}: a row is damaged and cannot be read ({type(error).__name__}: {error}); compare with a backup")
     if meaning is not error:
         meaning.__cause__ = error
     return meaning

@@ -78,7 +78,7 @@ class Reader:
     def _read(self, function: Function[Any]) -> Outcome:
         """In a transaction of its own, so that all it reads is of one moment."""
         try:
-            self._database.check_file()
+            self._database.check_files()
             if self._db is None:
                 self._db = self._database.connect_reader()
             fetch(self._db, "begin")

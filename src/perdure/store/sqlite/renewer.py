@@ -25,7 +25,7 @@ class Renewer:
     def run(self, function: Function[T]) -> T:
         with self._lock:
             try:
-                self._database.check_file()
+                self._database.check_files()
                 if self._db is None:
                     self._db = self._database.connect_renewer()
                 fetch(self._db, "begin immediate")

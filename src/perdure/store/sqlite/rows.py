@@ -36,7 +36,11 @@ def attempt_row(row: Row) -> AttemptRow:
 
 def worker_row(row: Row) -> WorkerRow:
     incarnation, host, boot, pid, lock, workflows, *rest = row
-    return WorkerRow(incarnation, host, boot, pid, lock, tuple(json.loads(workflows)), *rest)
+    try:
+        names = tuple(json.loads(workflows))
+    except ValueError:  # damaged: what it knows is unknown, whether it is dead is not
+        names = ()
+    return WorkerRow(incarnation, host, boot, pid, lock, names, *rest)
 
 
 def summary_row(row: Row) -> Summary:

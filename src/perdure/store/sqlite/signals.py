@@ -12,12 +12,11 @@ from perdure.settings import DEFAULTS
 from perdure.store.protocol import BadItem
 from perdure.store.sqlite.failures import REFUSES_DATA
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.statements import Row, change, change_each, fetch
+from perdure.store.sqlite.statements import Row, change, fetch
 
 SQL = named_queries("signals")
 WANTED = named_queries("requests")["addressed"]
 KEYS_KEPT = round(DEFAULTS.signal_keys_kept_days * 86400 * SECOND)
-ALL = -1  # SQLite's word for no limit
 
 
 def send(db: apsw.Connection, namespace: str, clock: Clock, signal: NewSignal, limit: int) -> None:
@@ -60,13 +59,16 @@ def last_arrival(db: apsw.Connection, namespace: str, run_id: str) -> Instant:
     return int(found[0][0]) if found else 0
 
 
-def addressed(db: apsw.Connection, namespace: str, limit: int = ALL) -> Sequence[str]:
+def addressed(db: apsw.Connection, namespace: str, limit: int, owner: str | None) -> Sequence[str]:
     """Runs with signals in their inbox, and runs of which something is wanted, each at most `limit`, in the order of ids."""
-    found = {run_id for statement in (SQL["addressed"], WANTED) for (run_id,) in fetch(db, statement, (namespace, limit))}
+    values = (namespace, limit, owner)
+    found = {run_id for statement in (SQL["addressed"], WANTED) for (run_id,) in fetch(db, statement, values)}
     return sorted(found)
 
 
+def has_missed(db: apsw.Connection, namespace: str, clock: Clock) -> bool:
+    return bool(fetch(db, SQL["has_missed"], (namespace, clock.now())))
+
+
 def wake_missed(db: apsw.Connection, namespace: str, clock: Clock) -> int:
-    """Statements in the order of ids."""
-    now = clock.now()
-    return change_each(db, SQL["wake"], [(namespace, run_id, now) for run_id in addressed(db, namespace)])
+    return change(db, SQL["wake_missed"], (namespace, clock.now()))

@@ -1,5 +1,6 @@
 """The store protocol on SQLite: each method ships one function to the connection it belongs on."""
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -52,7 +53,11 @@ class SqliteStore:
         runner = self._given_runner
         if runner is None:
             runner = threads = ThreadRunner(self._database)
-            await threads.open(create and migrate)
+            try:
+                await threads.open(create and migrate)
+            except asyncio.CancelledError:
+                threads.abandon()
+                raise
         try:
             await self._migrate(runner, create, migrate)
         except BaseException:
@@ -141,11 +146,11 @@ class SqliteStore:
     async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
         return await self.runner.read(partial(claims.next_due, namespace=self._namespace, workflows=workflows, python=self._python))
 
-    async def undelivered(self, limit: int) -> Sequence[str]:
-        return await self.runner.read(partial(signals.addressed, namespace=self._namespace, limit=limit))
+    async def undelivered(self, limit: int, *, owner: str | None = None) -> Sequence[str]:
+        return await self.runner.read(partial(signals.addressed, namespace=self._namespace, limit=limit, owner=owner))
 
     async def wake_missed(self) -> int:
-        if not await self.runner.read(partial(signals.addressed, namespace=self._namespace, limit=1)):
+        if not await self.runner.read(partial(signals.has_missed, namespace=self._namespace, clock=self._clock)):
             return 0  # without a write: every sweep asks
         return await self.runner.write(partial(signals.wake_missed, namespace=self._namespace, clock=self._clock))
 

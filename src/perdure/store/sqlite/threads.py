@@ -44,6 +44,10 @@ class ThreadRunner:
         """Raises what Database.examine and Database.connect_writer raise."""
         await self._writer.open(create)
 
+    def abandon(self) -> None:
+        """Whoever was opening it waits no more: its thread ends as soon as it has the file, or gives up."""
+        self._writer.abandon()
+
     def write(self, function: Function[T]) -> Awaitable[T]:
         self._refuse_misuse()
         return self._writer.ask(function)

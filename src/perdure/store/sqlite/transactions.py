@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 import apsw
 
-from perdure.errors import PerdureError, StoreFailed
+from perdure.errors import PerdureError, StoreFailed, StoreNotFound
 from perdure.store.protocol import UnknownOutcome
-from perdure.store.sqlite.database import Database, checkpoint_wal
+from perdure.store.sqlite.database import Database, WalLost, checkpoint_wal
 from perdure.store.sqlite.failures import BREAKS_THE_CONNECTION, concerns_all, meaning_of, says_fsync_failed, sync_failed
+from perdure.store.sqlite.holds import Identity, let_go, loosen_hold, take_hold
 from perdure.store.sqlite.statements import fetch
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Transactions:
         self._commit = commit
         self._db: Connection | None = None
         self._failed: StoreFailed | None = None
+        self._hold: Identity | None = None
         self._data_version: int | None = None
         self._wal_pages = 0
         self._wal_pages_copied = 0
@@ -82,15 +84,24 @@ class Transactions:
         self._connection()
 
     def close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            loosen_hold(hold)
+        try:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+        finally:
+            if hold is not None:
+                let_go(hold)
 
     def run(self, functions: Sequence[Function[Any]]) -> list[Outcome]:
         """All in one transaction, in this order; where one is refused, each in a transaction of its own."""
         try:
             return self._together(functions)
         except ForAll as trouble:
+            if isinstance(trouble.error, WalLost) and self._failed is None:
+                self._stop_writing(trouble.error)
             return [Failed(copy(trouble.error)) for _ in functions]  # one each: whoever raises an error writes into it
         except Exception as error:  # handed to whoever asked, or met again below, where each runs alone
             if len(functions) == 1:
@@ -101,18 +112,19 @@ class Transactions:
         if self._failed is not None:
             raise ForAll(self._failed)
         try:
-            self._check_file()
+            self._check(self._database.check_files)
             db = self._connection()
             fetch(db, "begin immediate")
             self._notice_others(db)
             outcomes = [attempted(function, db) for function in functions]
-            self._check_file()
+            self._check(self._database.check_file)
         except BaseException as error:
             self._undo(error)
             if isinstance(error, Exception) and concerns_all(error):
                 raise ForAll(meaning_of(error, self._database.path)) from error
             raise
         self._finish(db)
+        self._check_committed()
         return outcomes
 
     def _finish(self, db: Connection) -> None:
@@ -134,11 +146,33 @@ class Transactions:
             return self._failed
         return UnknownOutcome(f"{self._database.path}: COMMIT failed ({error}); it may or may not be on disk")
 
-    def _check_file(self) -> None:
+    def _check(self, check: Callable[[], object]) -> None:
         try:
-            self._database.check_file()
+            check()
         except Exception as error:
             raise ForAll(error) from error
+
+    def _check_committed(self) -> None:
+        """What went where others do not see it is not acknowledged."""
+        try:
+            self._database.check_files()
+        except StoreNotFound as error:
+            raise ForAll(UnknownOutcome(f"{error}, but what was asked just now may be in the file")) from error
+        except StoreFailed as error:
+            raise ForAll(error) from error
+
+    def _stop_writing(self, lost: WalLost) -> None:
+        """What was acknowledged is in a WAL that only this connection can reach: into the database with it, if nobody else wrote there."""
+        self._failed = lost
+        if self._db is None:
+            return
+        try:
+            if self._database.is_as_it_was():
+                checkpoint_wal(self._db)
+        except (apsw.Error, OSError) as error:
+            lost.add_note(f"what was in the WAL could not be saved: {error}")
+        # Else closing would copy pages over those that others have written since.
+        self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,6 +180,8 @@ class Transactions:
         if self._db is None:
             self._db = self._database.connect_writer()
             self._db.set_wal_hook(self._count_wal_pages)
+            if self._hold is None and not self._database.is_memory:
+                self._hold = take_hold(self._database.path)
             self._data_version = None
         return self._db
 
@@ -167,6 +203,7 @@ class Transactions:
         if self._db is None or self._database.is_memory:  # with its connection the whole database would be gone
             return
         db, self._db = self._db, None
+        self._database.forget_wal()
         try:
             db.close()
         except apsw.Error:
@@ -201,5 +238,6 @@ class Transactions:
         self._wal_pages_copied = self._wal_pages
         try:
             checkpoint_wal(self._db)
-        except apsw.Error as error:
+            self._database.remember_file()
+        except (apsw.Error, OSError) as error:
             self._undo(error)

@@ -83,6 +83,11 @@ class Writer:
         self._thread.start()
         await asyncio.shield(self._opened)
 
+    def abandon(self) -> None:
+        """While it opens."""
+        self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())  # nobody else asks what became of it
+        self._items.put(Stop())
+
     def ask(self, function: Function[T]) -> Awaitable[T]:
         answer = self._loop.create_future()
         self._gathering.append(Asked(function, answer))

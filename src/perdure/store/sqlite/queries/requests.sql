@@ -23,8 +23,10 @@ insert into requests (namespace, run_id, kind, arrived_at, grace) values (?1, ?2
 delete from requests where namespace = ?1 and run_id = ?2 and kind = ?3;
 
 -- name: addressed
--- Ids of runs of which something is wanted that they were not told yet.
-select distinct run_id from requests where namespace = ?1 and told_at is null order by run_id limit ?2;
+-- Ids of runs of which something is wanted that they were not told yet, only those of one owner if there is ?3.
+select distinct run_id from requests
+where namespace = ?1 and told_at is null and exists (select 1 from runs where namespace = ?1 and id = run_id and (?3 is null or owner = ?3))
+order by run_id limit ?2;
 
 -- name: end_unclaimed
 -- One row if nobody owns the run and its code is not to be run: it is cancelled.

@@ -33,10 +33,35 @@ update runs set wake_at = ?3
 where namespace = ?1 and id = ?2 and state = 'waiting' and (wake_at is null or wake_at > ?3);
 
 -- name: addressed
--- Ids of runs with undelivered signals; steps from run to run, not from signal to signal.
+-- Ids of runs with undelivered signals, only those of one owner if there is ?3; steps from run to run, not from signal to signal.
 with recursive addressed (run_id) as (
     select min(run_id) from inbox where namespace = ?1
     union all
     select (select min(run_id) from inbox where namespace = ?1 and run_id > addressed.run_id) from addressed where addressed.run_id is not null
 )
-select run_id from addressed where run_id is not null limit ?2;
+select run_id from addressed
+where run_id is not null and exists (select 1 from runs where namespace = ?1 and id = run_id and (?3 is null or owner = ?3))
+limit ?2;
+
+-- name: has_missed
+-- One row if a waiting run that is not due has undelivered signals, or something is wanted of it.
+with recursive addressed (run_id) as (
+    select min(run_id) from inbox where namespace = ?1
+    union all
+    select (select min(run_id) from inbox where namespace = ?1 and run_id > addressed.run_id) from addressed where addressed.run_id is not null
+)
+select 1 from runs
+where namespace = ?1 and state = 'waiting' and (wake_at is null or wake_at > ?2)
+    and id in (select run_id from addressed union all select run_id from requests where namespace = ?1 and told_at is null)
+limit 1;
+
+-- name: wake_missed
+-- Those become due. No id leaves the database: a damaged one, which belongs to no run, does not keep the others from waking.
+with recursive addressed (run_id) as (
+    select min(run_id) from inbox where namespace = ?1
+    union all
+    select (select min(run_id) from inbox where namespace = ?1 and run_id > addressed.run_id) from addressed where addressed.run_id is not null
+)
+update runs set wake_at = ?2
+where namespace = ?1 and state = 'waiting' and (wake_at is null or wake_at > ?2)
+    and id in (select run_id from addressed union all select run_id from requests where namespace = ?1 and told_at is null);
