@@ -60,6 +60,8 @@ class Activation:
             self._stand(run, loaded)
         except (NonDeterminism, CorruptedHistory) as error:
             self._diverged(run, error)
+        except Exception as error:
+            self.spoiled(run, error)
         finally:
             self.crumbs.pick_up()
         on_done()
@@ -97,7 +99,10 @@ class Activation:
         """A run's first record: nothing to replay."""
         run.execution.went_live()
         run.is_loading, run.stands = False, True
-        self.apply(run, [started])
+        try:
+            self.apply(run, [started])
+        except Exception as error:
+            self.spoiled(run, error)
 
     def apply(self, run: LiveRun, records: Sequence[Record]) -> None:
         """Let the code see what has just been committed, one record at a time."""
@@ -161,6 +166,12 @@ class Activation:
             run.timer = self.loop.call_later(max(0, deadline - self.ports.clock.now()) / SECOND, self._timer_due, run)
 
     def _timer_due(self, run: LiveRun) -> None:
+        try:
+            self._look_at_clock(run)
+        except Exception as error:
+            self.spoiled(run, error)
+
+    def _look_at_clock(self, run: LiveRun) -> None:
         run.timer = run.timer_at = None
         if not run.is_mine:
             return
@@ -251,6 +262,11 @@ class Activation:
     def _quarantine(self, run: LiveRun, error: Exception) -> None:
         log.error("run %s is quarantined, nothing of it is lost: %s", run.id, error)
         self._stop(run, Quarantine(self._failure(error)))
+
+    def spoiled(self, run: LiveRun, error: Exception) -> None:
+        """Something that nobody expected was raised while this run was looked after: it concerns no other run."""
+        log.error("looking after run %s met with what nobody expected", run.id, exc_info=error)
+        self.quarantine(run, error)
 
     def quarantine(self, run: LiveRun, error: Exception) -> None:
         if run.is_mine:

@@ -53,6 +53,7 @@ class Attempts:
         self._room = {True: settings.attempts_at_once, False: settings.threads}  # by whether the step is async
         self._queues: dict[bool, deque[tuple[LiveRun, Attempt]]] = {True: deque(), False: deque()}
         self._is_draining = False
+        self.on_spoiled: Callable[[LiveRun, Exception], None]
         self._on_quiet: Callable[[], None] = lambda: None
 
     # ── from a command to a running body ─────────────────────────────────────────────────────────────────────────────
@@ -100,7 +101,10 @@ class Attempts:
         retrying.timer = self._loop.call_later(delay, self._is_due, run, command, retrying.next_at)
 
     def _is_due(self, run: LiveRun, command: StepCommand, moment: Instant) -> None:
-        self.begin(run, command)
+        try:
+            self.begin(run, command)
+        except Exception as error:
+            self.on_spoiled(run, error)
         if run.is_mine and moment > self._ports.clock.now():  # the clock was set back: the wait may be too long for memory now
             run.reads_inbox = True
             self._committer.touch(run)
@@ -127,7 +131,14 @@ class Attempts:
             slot = self._crumbs.take_slot()
             self._crumbs.drop(run.crumb, slot)
             body = partial(context.run, command.step.function, *args, **kwargs)
-            self._threads.submit(partial(self._in_thread, attempt, body)).add_done_callback(partial(self._thread_ended, run, attempt, slot))
+            try:
+                future = self._threads.submit(partial(self._in_thread, attempt, body))
+            except RuntimeError as error:  # the system has no thread left
+                log.warning("step %s of run %s begins later: %s", command.name, run.id, error)
+                self._crumbs.give_back(slot)
+                self._put_off_attempt(run, attempt)
+            else:
+                future.add_done_callback(partial(self._thread_ended, run, attempt, slot))
 
     # ── steps inside the transaction that records them ───────────────────────────────────────────────────────────────
 
@@ -187,10 +198,15 @@ class Attempts:
     def _not_begun(self, run: LiveRun, attempt: Attempt) -> None:
         """Nobody wants it any more, or this worker may have been declared dead: then it begins after the next checkpoint."""
         if not attempt.is_over and run.is_mine:
+            self._committer.want_owned()
+        self._put_off_attempt(run, attempt)
+
+    def _put_off_attempt(self, run: LiveRun, attempt: Attempt) -> None:
+        """It has certainly not begun; it does after the next checkpoint."""
+        if not attempt.is_over and run.is_mine:
             run.attempts.pop(attempt.command.number, None)
             attempt.abandon()
             self._put_off.append((run, attempt.command))
-            self._committer.want_owned()
         self._ended(run, attempt, None, None)
 
     def begin_put_off(self) -> None:
@@ -240,7 +256,10 @@ class Attempts:
         self._start_queued(attempt.command.step.is_async)
         if attempt.is_over or not run.is_mine:
             return
-        self._report(run, attempt, payload, error, is_final)
+        try:
+            self._report(run, attempt, payload, error, is_final)
+        except Exception as unexpected:
+            self.on_spoiled(run, unexpected)
 
     def _timed_out(self, run: LiveRun, attempt: Attempt) -> None:
         if attempt.is_over or not run.is_mine:

@@ -131,7 +131,18 @@ class Committer:
             return
         lease = round(self._settings.lease_seconds * SECOND)
         batch = Checkpoint(self._incarnation, self._number + 1, lease, changes, claims, lists_owned)
+        self._begin(batch)
+
+    def _begin(self, batch: Checkpoint) -> None:
         self._task = self._loop.create_task(self._commit(batch))
+        self._task.add_done_callback(partial(self._was_cancelled, batch))
+
+    def _was_cancelled(self, batch: Checkpoint, task: "asyncio.Task[None]") -> None:
+        """By somebody who cancels every task there is: what became of the checkpoint is asked, as after an unknown outcome."""
+        if task is self._task and task.cancelled() and batch.incarnation == self._incarnation:
+            self._is_in_doubt = True
+            self._wants_claims = True
+            self._begin(replace(batch, claims=None))
 
     def _take_claims(self) -> Claims | None:
         room = min(self._settings.claim_page, self._room())
@@ -180,6 +191,10 @@ class Committer:
                 batch = replace(batch, claims=None)
                 self._wants_claims = True
                 await pause(seconds)
+            except Exception as error:
+                log.critical("checkpoint %d met with what nobody expected", batch.number, exc_info=error)
+                self._finish_soon(partial(self._outcomes.failed, error))
+                return
             else:
                 self._finish_soon(partial(self._accept, batch, done))
                 return
@@ -237,8 +252,13 @@ class Committer:
         self._outcomes.committed(batch, done)
 
     def _finish(self, report: Callable[[], None]) -> None:
-        report()
-        self._task = None
+        try:
+            report()
+        except Exception as error:
+            log.critical("what a checkpoint has brought could not be taken in", exc_info=error)
+            self._outcomes.failed(error)
+        finally:
+            self._task = None
         if self._dirty or self._wants_claims or self._wants_owned:
             self._schedule()
         if not self._is_scheduled:

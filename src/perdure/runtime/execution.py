@@ -17,7 +17,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.clock import Instant, Microseconds, to_datetime, to_microseconds
 from perdure.codec.failures import decode_failure, describe_failure
 from perdure.codec.values import digest, encode
-from perdure.errors import CorruptedHistory, DecodeError, NameTaken, NonDeterminism, NotAllowedInWorkflow, PerdureError, StepFailed
+from perdure.errors import CorruptedHistory, DecodeError, NameTaken, NonDeterminism, NotAllowedInWorkflow, StepFailed
 from perdure.model.generations import RetryPoint
 from perdure.model.records import Record, RecordKind
 from perdure.runtime import guard
@@ -193,7 +193,7 @@ class Execution:
             return Raised(error)
         try:
             return Returned(self.workflow.returns.encode(main.result(), limit=self._payload_bytes_most))
-        except PerdureError as refused:
+        except Exception as refused:
             return Raised(refused)
 
     def _end(self, outcome: Returned | Raised) -> None:
