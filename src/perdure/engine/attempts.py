@@ -240,7 +240,7 @@ class Attempts:
             return
         try:
             payload = attempt.command.step.returns.encode(value, limit=self._settings.limits.payload_bytes)
-        except PerdureError as error:
+        except Exception as error:
             self._ended(run, attempt, None, error, is_final=True)
         else:
             self._ended(run, attempt, payload, None)
