@@ -84,7 +84,7 @@ async def test_what_nobody_expected_of_the_store_ends_the_worker_and_its_runs_go
     engine = await stage.engine(good)
     stage.fail(engine, "checkpoint", ZeroDivisionError("nobody expected this"))
     run = await engine.start(good)
-    await stage.until(lambda: engine.failure.done())
+    await stage.until(engine.failure.done)
 
     assert str(engine.failure.exception()) == "nobody expected this"
     assert engine.worker.incarnation == ""

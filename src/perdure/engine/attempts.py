@@ -127,6 +127,7 @@ class Attempts:
         context.run(attempt_info.set, partial(self._info, run, attempt))
         if command.step.is_async:
             attempt.task = self._loop.create_task(self._drive(run, attempt, args, kwargs), context=context)
+            attempt.task.add_done_callback(partial(self._task_ended, run, attempt))
         else:
             slot = self._crumbs.take_slot()
             self._crumbs.drop(run.crumb, slot)
@@ -181,11 +182,26 @@ class Attempts:
             value: Any = attempt.command.step.function(*args, **kwargs)
             value = await watched(value, run.crumb, self._crumbs)
         except BaseException as error:
-            self._ended(run, attempt, None, error)
+            if isinstance(error, asyncio.CancelledError) and attempt.is_cancelled_from_outside:
+                self._interrupted(run, attempt)
+            else:
+                self._ended(run, attempt, None, error)
             if attempt.is_over and isinstance(error, asyncio.CancelledError):
                 raise
         else:
             self._returned(run, attempt, value)
+
+    def _task_ended(self, run: LiveRun, attempt: Attempt, task: "asyncio.Task[None]") -> None:
+        if not attempt.has_begun and task.cancelled():  # before its first line
+            self._put_off_attempt(run, attempt)
+
+    def _interrupted(self, run: LiveRun, attempt: Attempt) -> None:
+        """Somebody cancels every task there is, as an application does that ends: that is not the step's failure."""
+        if attempt.command.options.at_most_once and not attempt.is_over and run.is_mine:
+            self._ended(run, attempt, None, _outcome_unknown(run, attempt.command, "its task was cancelled from outside"), is_final=True)
+            return
+        self._committer.want_owned()
+        self._put_off_attempt(run, attempt)
 
     def _in_thread(self, attempt: Attempt, body: Callable[[], object]) -> object:
         if not self._may_begin(attempt):
@@ -202,7 +218,7 @@ class Attempts:
         self._put_off_attempt(run, attempt)
 
     def _put_off_attempt(self, run: LiveRun, attempt: Attempt) -> None:
-        """It has certainly not begun; it does after the next checkpoint."""
+        """It begins, or begins again, after the next checkpoint."""
         if not attempt.is_over and run.is_mine:
             run.attempts.pop(attempt.command.number, None)
             attempt.abandon()
@@ -322,7 +338,7 @@ class Attempts:
     def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:
         """An at_most_once step whose intent is read back: it may have run, so it is not run again."""
         limits = self._settings.limits
-        error = StepOutcomeUnknown(f"step {command.name} of run {run.id} may or may not have run: its worker died while it was under way")
+        error = _outcome_unknown(run, command, "its worker died while it was under way")
         failure = encode_failure(
             error, message_characters=limits.error_message_characters, traceback_characters=limits.error_traceback_characters
         )
@@ -374,3 +390,7 @@ class Attempts:
             run, attempt = queue.popleft()
             if run.is_mine and not attempt.is_over:
                 self._start(run, attempt)
+
+
+def _outcome_unknown(run: LiveRun, command: StepCommand, what: str) -> StepOutcomeUnknown:
+    return StepOutcomeUnknown(f"step {command.name} of run {run.id} may or may not have run: {what}")
