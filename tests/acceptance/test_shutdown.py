@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Engine, step, workflow
-from perdure.errors import StepOutcomeUnknown
+from perdure import Engine, receive, step, workflow
+from perdure.errors import StepOutcomeUnknown, StoreFailed
 from tests.acceptance.harness import CALM, Stage, kinds
 
 began: list[str] = []
@@ -57,7 +57,7 @@ def cancel_all_tasks() -> None:
 
 PROGRAM = """
 import asyncio, sys
-from perdure import Engine, step, workflow
+from perdure import Engine, receive, step, workflow
 
 @step
 async def long() -> str:
@@ -178,3 +178,92 @@ async def test_a_step_that_cancels_itself_fails(stage: Stage) -> None:
     await run.result(10)
 
     assert await kinds(run) == ["started", "step_failed", "completed"]
+
+
+# ── what ends with a worker ──────────────────────────────────────────────────────────────────────────────────────────
+
+HASTY = replace(CALM, lease_seconds=1.0, renew_seconds=0.3, sweep_seconds=0.3)
+
+
+async def test_an_exit_that_is_cancelled_keeps_no_run_from_others(stage: Stage) -> None:
+    async def serve() -> None:
+        async with Engine(stage.url, [flow], settings=HASTY) as engine:
+            await engine.start(flow, "order", id="order")
+            await asyncio.Event().wait()
+
+    before = set(threading.enumerate())
+    task = asyncio.create_task(serve())
+    await stage.until(lambda: began)
+    task.cancel()
+    await stage.until(lambda: task.cancelling() and not task.done())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    task.cancel()  # while it drains, as a cancelled scope of anyio does at every await
+    await asyncio.wait([task])
+
+    other = await stage.engine(flow, settings=HASTY)
+    assert await other.run("order").result(10) == "order"
+    left = {thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()}
+    assert len([name for name in left if name == "perdure-lease"]) == 1
+
+
+LOOP = """
+import asyncio, sys, time
+from perdure import Engine, workflow
+from perdure.settings import Settings
+
+@workflow
+async def flow() -> str:
+    await asyncio.sleep(1)
+    return "done"
+
+async def main():
+    engine = Engine("sqlite:///" + sys.argv[1], [flow], settings=Settings(lease_seconds=1.0, renew_seconds=0.3, sweep_seconds=0.3))
+    await engine.__aenter__()
+    await engine.start(flow, id="order")
+    await asyncio.sleep(0.3)
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+if sys.argv[2] == "closed":
+    loop.close()
+print("left", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("loop", ["closed", "stopped"])
+async def test_a_process_whose_event_loop_has_ended_keeps_no_run_from_others(stage: Stage, tmp_path: Path, loop: str) -> None:
+    @workflow(name="flow")
+    async def again() -> str:
+        await asyncio.sleep(1)
+        return "done"
+
+    script = tmp_path / "app.py"
+    script.write_text(LOOP)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = await asyncio.create_subprocess_exec(sys.executable, script, stage.path, loop, **pipes)
+    try:
+        assert process.stdout is not None
+        await process.stdout.readline()
+        engine = await stage.engine(again, settings=HASTY)
+        assert await engine.run("order").result(15) == "done"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_worker_that_cannot_go_on_lets_go_of_its_runs(stage: Stage) -> None:
+    @workflow
+    async def hear() -> str:
+        return await receive("go", str)
+
+    engine = await stage.engine(hear, settings=replace(HASTY, linger_seconds=60.0))
+    run = await engine.start(hear)
+    await stage.until(lambda: run.id in engine.worker.live)
+    stage.fail(engine, "checkpoint", StoreFailed("the disk failed to sync"), times=1000)
+    await run.signal("go", "there")
+    await stage.until(engine.failure.done)
+
+    other = await stage.engine(hear, settings=HASTY)
+    assert await other.run(run.id).result(10) == "there"

@@ -104,8 +104,12 @@ class Worker:
         self._is_stopping = True
         self._lookout.stop()
         self._lingering.clear()
-        await self._drain()
-        await self._leave()
+        try:
+            await self._drain()
+            await self._leave()
+        finally:  # also where whoever waits for this is cancelled, as often as he likes
+            self._let_go()
+            self._attempts.close()
 
     async def _drain(self) -> None:
         """Wait for attempts under way, as long as `drain_seconds` and nobody hurries."""
@@ -129,9 +133,6 @@ class Worker:
         except (StoreError, TimeoutError) as error:
             # Every sweep elsewhere finds them by the lock that is let go of below.
             log.warning("the runs of this worker could not be handed over, others take them when its lease ends: %s", error)
-        finally:
-            self._let_go()
-            self._attempts.close()
 
     def _let_go(self) -> None:
         """Nothing goes on in this process, and nothing says any more that its runs are in good hands."""
