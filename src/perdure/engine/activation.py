@@ -217,9 +217,14 @@ class Activation:
         run.is_pausing = is_pausing
         if is_pausing:
             self.attempts.hold(run)
-        elif run.execution.outcome is None:
+
+    def resumes(self, run: LiveRun) -> None:
+        """It is not to be paused any more: what was held begins. To be called when all that was committed has been applied."""
+        if run.execution.outcome is None:
+            settled = {record.command for record in run.records}
+            intended = {intent.command for intent in run.attempt_news.intents} if run.attempt_news is not None else set()
             for command in run.execution.wanted():
-                if command.number not in run.attempts:
+                if command.number not in run.attempts and command.number not in settled and command.number not in intended:
                     self.attempts.begin(run, command)
 
     def _put_aside(self, run: LiveRun) -> None:

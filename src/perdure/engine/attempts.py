@@ -80,7 +80,7 @@ class Attempts:
         if holds or not run.is_mine or command.is_cancelled:
             return
         if retrying is not None:
-            retrying.next_at = None
+            retrying.begins()
         command.step = self._ports.stand_in(command.step)
         attempt = Attempt(command, 1 if retrying is None else retrying.failures + 1)
         run.attempts[command.number] = attempt
@@ -98,9 +98,11 @@ class Attempts:
         if retrying.timer is not None:
             retrying.timer.cancel()
         delay = (retrying.next_at - self._ports.clock.now()) / SECOND
-        retrying.timer = self._loop.call_later(delay, self._is_due, run, command, retrying.next_at)
+        retrying.timer = self._loop.call_later(delay, self._is_due, run, command, retrying, retrying.next_at)
 
-    def _is_due(self, run: LiveRun, command: StepCommand, moment: Instant) -> None:
+    def _is_due(self, run: LiveRun, command: StepCommand, retrying: Retrying, moment: Instant) -> None:
+        if run.retrying.get(command.number) is not retrying or retrying.next_at != moment:
+            return  # it has begun meanwhile, or is over
         try:
             self.begin(run, command)
         except Exception as error:
@@ -329,6 +331,8 @@ class Attempts:
     def record(self, run: LiveRun, command: StepCommand, kind: RecordKind, payload: bytes | None, attempt: int) -> None:
         """The step is over: its result or failure waits to be written, and what the store keeps of its attempts goes."""
         retrying = run.retrying.pop(command.number, None)
+        if retrying is not None and retrying.timer is not None:
+            retrying.timer.cancel()
         if command.options.at_most_once or (retrying is not None and retrying.is_on_disk):
             run.about_attempts().settled.append(command.number)
         output, error = (payload, None) if kind is RecordKind.STEP else (None, payload)

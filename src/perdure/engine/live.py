@@ -24,6 +24,13 @@ class Retrying:
     timer: asyncio.TimerHandle | None = None
     is_on_disk: bool = True
 
+    def begins(self) -> None:
+        """The next try does, whatever said that it may."""
+        self.next_at = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
 
 @dataclass(slots=True)
 class AttemptNews:

@@ -276,7 +276,8 @@ class Worker:
             return
         if ending is not None:
             self._activation.stays(run)
-        if change.reads_inbox and run.is_pausing != written.is_pausing and not written.has_more:
+        is_other_wish = change.reads_inbox and run.is_pausing != written.is_pausing and not written.has_more
+        if is_other_wish:
             self._activation.pauses(run, written.is_pausing)
         if written.has_more:
             run.reads_inbox = True
@@ -291,6 +292,8 @@ class Worker:
             if command is not None:
                 self._attempts.begin(run, command)
         self._activation.apply(run, written.records)
+        if is_other_wish and not written.is_pausing:
+            self._activation.resumes(run)
 
     def _claimed(self, claimed: Claimed) -> None:
         row = claimed.row
