@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from perdure import Engine, receive, step, workflow
-from perdure.errors import StepOutcomeUnknown, StoreFailed
+from perdure.errors import StepOutcomeUnknown, StoreFailed, StoreUnavailable
 from tests.acceptance.harness import CALM, Stage, kinds
 
 began: list[str] = []
@@ -267,3 +267,20 @@ async def test_a_worker_that_cannot_go_on_lets_go_of_its_runs(stage: Stage) -> N
 
     other = await stage.engine(hear, settings=HASTY)
     assert await other.run(run.id).result(10) == "there"
+
+
+async def test_nothing_goes_on_after_an_engine_was_closed_while_its_store_was_out_of_reach(stage: Stage) -> None:
+    @workflow
+    async def hear() -> str:
+        return await receive("go", str)
+
+    before = asyncio.all_tasks()
+    engine = await stage.engine(hear, settings=replace(CALM, linger_seconds=60.0, drain_seconds=0.1))
+    run = await engine.start(hear)
+    await stage.until(lambda: run.id in engine.worker.live)
+    stage.fail(engine, "checkpoint", StoreUnavailable("busy"), times=10_000)
+    await stage.stop(engine)
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+    assert asyncio.all_tasks() - before == set()

@@ -81,6 +81,12 @@ class Committer:
         self._wants_claims = self._wants_owned = False
         self._wake_idle()
 
+    def close(self) -> None:
+        """Nothing goes on: what is under way is neither awaited nor tried again."""
+        self.forget()
+        if self._task is not None:
+            self._task.cancel()
+
     def touch(self, run: LiveRun) -> None:
         """This run has something to write or to read."""
         self._dirty[run] = None
@@ -186,6 +192,9 @@ class Committer:
                 self._finish_soon(partial(self._outcomes.failed, error))
                 return
             except StoreError as error:
+                if batch.incarnation != self._incarnation:  # the life that asked is over; the next one has its own troubles
+                    self._finish_soon(partial(self._outcomes.fenced, batch.incarnation))
+                    return
                 self.is_available = False
                 log.warning("the store does not take checkpoint %d, nothing of it is acknowledged; trying again: %s", batch.number, error)
                 batch = replace(batch, claims=None)

@@ -139,6 +139,7 @@ class Worker:
         try:
             self._lookout.stop()
             self._drop_everything()
+            self._committer.close()
         finally:
             self._end_lease()
             for task in list(self._tasks):
@@ -354,7 +355,7 @@ class Worker:
 
     def _fenced(self, incarnation: str) -> None:
         """Declared dead: nothing in memory may be recorded. Begin a new life."""
-        if incarnation != self.incarnation:
+        if incarnation != self.incarnation or self.failure.done():
             return
         if self._is_stopping:
             self._committer.forget()
