@@ -71,7 +71,7 @@ class Activation:
         execution = run.execution
         check_stand(execution, loaded.row.issued, loaded.attempts)
         for row in loaded.attempts:
-            run.retrying[row.command] = Retrying(row.failures, row.began_at, row.next_at)
+            run.retrying[row.command] = Retrying(row.failures, row.began_at, row.next_at, error=row.error or b"")
         # Whoever wrote an intent, and be it this incarnation before a quarantine, had its step begun or about to begin.
         intents = {row.command: row for row in loaded.attempts if row.intent is not None}
         execution.went_live()

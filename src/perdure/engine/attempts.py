@@ -74,10 +74,10 @@ class Attempts:
     def queue(self, run: LiveRun, command: StepCommand) -> None:
         """Start an attempt as soon as there is a slot."""
         retrying = run.retrying.get(command.number)
-        holds = self._is_draining or run.is_pausing
-        if holds and command.options.at_most_once and retrying is None:
-            run.about_attempts().settled.append(command.number)  # its intent is on disk, but it will certainly not run here
-        if holds or not run.is_mine or command.is_cancelled:
+        if self._is_draining or run.is_pausing:
+            self._take_back(run, command)
+            return
+        if not run.is_mine or command.is_cancelled:
             return
         if retrying is not None:
             retrying.begins()
@@ -308,6 +308,8 @@ class Attempts:
         verdict = None if is_final else self._verdict(command, attempt, error, retrying, now, asked)
         if isinstance(verdict, TryAgain):
             retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True
+            if command.options.at_most_once:
+                retrying.error = failure
             run.about_attempts().failures.append(
                 AttemptFailed(command.number, command.name, command.digest, attempt.number, retrying.began_at, verdict.not_before, failure)
             )
@@ -368,6 +370,32 @@ class Attempts:
             attempt.abandon()
         run.attempts.clear()
 
+    def withdraw(self, run: LiveRun) -> None:
+        """The run is handed over: what certainly has not begun of it leaves no intent behind, which nobody could tell from one that has."""
+        if run.attempt_news is not None:
+            run.attempt_news.intents.clear()
+        for attempt in list(run.attempts.values()):
+            if attempt not in self.under_way or (attempt.command.step.is_async and not attempt.has_begun):
+                attempt.abandon()
+                del run.attempts[attempt.command.number]
+                self._take_back(run, attempt.command)
+        for command in [command for put_off, command in self._put_off if put_off is run]:
+            self._take_back(run, command)
+        self._put_off = [one for one in self._put_off if one[0] is not run]
+
+    def _take_back(self, run: LiveRun, command: StepCommand) -> None:
+        """Its intent is on disk, but it will certainly not run here. Failures that were counted stay."""
+        if not command.options.at_most_once or not run.is_mine:
+            return
+        retrying = run.retrying.get(command.number)
+        if retrying is None or not retrying.failures:
+            run.about_attempts().settled.append(command.number)
+            return
+        now = self._ports.clock.now()
+        run.about_attempts().failures.append(
+            AttemptFailed(command.number, command.name, command.digest, retrying.failures, retrying.began_at, now, retrying.error)
+        )
+
     def hold(self, run: LiveRun) -> None:
         """What waits for a slot does not begin, for the run is to be paused."""
         for number, attempt in list(run.attempts.items()):
@@ -381,7 +409,7 @@ class Attempts:
         self._is_draining = True
         self._on_quiet = on_quiet
         for queue in self._queues.values():
-            queue.clear()
+            queue.clear()  # their runs are withdrawn when they are handed over
         if not self.under_way:
             on_quiet()
 

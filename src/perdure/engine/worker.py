@@ -162,6 +162,7 @@ class Worker:
 
     def _hand_over(self, run: LiveRun) -> None:
         """Waiting runs are parked with their next wake-up, the others are due at once for whoever is there."""
+        self._attempts.withdraw(run)
         self._attempts.give_up(run)
         if run.is_loading:
             run.is_loading = False
