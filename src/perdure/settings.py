@@ -25,6 +25,7 @@ class Settings:
     renew_seconds: float = 3.0  # three tries within a lease
     sweep_seconds: float = 2.0
     alarm_seconds_most: float = 3600.0  # no timer is set further ahead: clocks drift, and are set
+    clock_step_seconds: float = 0.1  # a step forward of the clock after which timers in memory are set anew
     poll_seconds: float = 1.0  # how late due work is found when every hint is lost
     batch_rows: int = 250  # of one transaction: while one is written the results of the one before are taken in
     batch_bytes: int = 4 * 1024 * 1024

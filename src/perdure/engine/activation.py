@@ -165,6 +165,14 @@ class Activation:
         if deadline is not None:
             run.timer = self.loop.call_later(max(0, deadline - self.ports.clock.now()) / SECOND, self._timer_due, run)
 
+    def look_at_clock_again(self, run: LiveRun) -> None:
+        """The clock has stepped forward: what is waited for comes sooner by the loop's time."""
+        if run.timer is not None:
+            run.timer.cancel()
+            run.timer = run.timer_at = None
+            self._watch_clock(run)
+        self.attempts.look_at_clock_again(run)
+
     def _timer_due(self, run: LiveRun) -> None:
         try:
             self._look_at_clock(run)

@@ -97,8 +97,13 @@ class Attempts:
         assert retrying.next_at is not None
         if retrying.timer is not None:
             retrying.timer.cancel()
-        delay = (retrying.next_at - self._ports.clock.now()) / SECOND
+        delay = max(0, retrying.next_at - self._ports.clock.now()) / SECOND
         retrying.timer = self._loop.call_later(delay, self._is_due, run, command, retrying, retrying.next_at)
+
+    def look_at_clock_again(self, run: LiveRun) -> None:
+        for number, retrying in list(run.retrying.items()):
+            if retrying.timer is not None and number in run.execution.open:
+                self._wait(run, run.execution.open[number], retrying)
 
     def _is_due(self, run: LiveRun, command: StepCommand, retrying: Retrying, moment: Instant) -> None:
         if run.retrying.get(command.number) is not retrying or retrying.next_at != moment:

@@ -245,7 +245,9 @@ class Committer:
         written = []
         for change in batch.changes:
             found = loaded.get(change.run_id)
-            if found is not None:
+            if found is not None and found.damage is not None:
+                self._loop.call_soon(self._outcomes.refused, change.run_id, found.damage)
+            elif found is not None:
                 records = [record for record in found.records if record.position > change.position]
                 written.append(Written(change.run_id, records, has_more=True, is_parked=found.row.owner != batch.incarnation))
         return Committed(self._ports.clock.now(), written, ())
@@ -287,8 +289,9 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
     if len(records) > rows:
         records, run.records = records[:rows], records[rows:]
     takes_in = run.ending is None or isinstance(run.ending, Park | PutAside)
-    due = tuple(DueTimer(deadline, number) for deadline, number in execution.due(now)[:rows]) if takes_in else ()
-    reads_inbox = takes_in and (run.reads_inbox or bool(due) or run.ending is not None)
+    reads_inbox = takes_in and (run.reads_inbox or run.ending is not None or bool(execution.due(now)))
+    # All that come next, for the store may be busy: where the inbox is read later than now, they come before what has arrived after them.
+    due = tuple(DueTimer(deadline, number) for deadline, number in execution.upcoming(rows)) if reads_inbox else ()
     change = Change(
         run.id,
         run.row.generation,

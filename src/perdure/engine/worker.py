@@ -10,6 +10,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.clock import SECOND
 from perdure.engine.activation import Activation
 from perdure.engine.attempts import Attempts
+from perdure.engine.clock_steps import ClockSteps
 from perdure.engine.committer import Committer, Outcomes
 from perdure.engine.crumbs import Crumbs
 from perdure.engine.lease import Lease, begin_lease, python_minor
@@ -65,6 +66,7 @@ class Worker:
         self._tenure = Tenure(ports.clock, round(settings.lease_seconds * SECOND))
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads + 1)  # one for the thread that writes
+        self._clock_steps = ClockSteps(ports.clock, settings.clock_step_seconds)
         self._suspects = Suspects(settings, self._crumbs, self._committer.want_claims)
         self._loading = Loading(store, settings, self._loaded, self._spawn)
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
@@ -270,7 +272,7 @@ class Worker:
         ending = change.ending
         if ending is not None and (written.is_parked or not isinstance(ending, Park | PutAside)):
             self._drop(run)
-            if isinstance(ending, Finish):
+            if isinstance(ending, Finish) and written.records:
                 self._on_end(run.id, run.row.workflow, written.records[-1])
             self._ports.reached("run.ended" if isinstance(ending, Finish) else "run.let_go")
             if isinstance(ending, Park) and ending.wake_at is not None:
@@ -314,6 +316,9 @@ class Worker:
 
     async def _check_owned(self) -> None:
         """Let the next checkpoint compare, unless there is nothing on either side: an idle worker need not write."""
+        if self._clock_steps.has_stepped_forward():
+            for run in self.live.values():
+                self._activation.look_at_clock_again(run)
         if self.live or self._loading.wanted or await self._store.owned_count(self.incarnation):
             self._committer.want_owned()
 

@@ -245,6 +245,9 @@ class Execution:
     def next_timer(self) -> Instant | None:
         return self._loop.next_deadline()
 
+    def upcoming(self, most: int) -> list[tuple[Instant, int]]:
+        return self._loop.upcoming(most)
+
     def next_deadline(self) -> Instant | None:
         """Of its timers and of the time to clean up."""
         timer, end = self._loop.next_deadline(), self.clean_up_ends_at
