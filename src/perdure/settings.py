@@ -52,7 +52,10 @@ class Settings:
     drain_seconds: float = 10.0  # how long a clean stop waits for attempts under way
     hand_over_rounds: int = 3  # of a clean stop; what is left then is found by the next sweep of any worker
     alone_seconds: float = 5.0  # how long a suspect has the process to itself; code that kills does so when it executes
-    make_room_seconds: float = 30.0  # how long a worker claims nothing else so that a suspect can run alone
+    alone_seconds_most: float = 60.0  # the same while a step of it is under way; with each death alone twice as long
+    make_room_seconds_first: float = 2.0  # how long a worker claims nothing else so that a suspect can run alone
+    make_room_seconds: float = 30.0  # the same after it was in vain again and again
+    make_room_pauses: float = 10.0  # times as long it claims others before it makes room again
 
 
 DEFAULTS = Settings()

@@ -67,7 +67,7 @@ class Worker:
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads + 1)  # one for the thread that writes
         self._clock_steps = ClockSteps(ports.clock, settings.clock_step_seconds)
-        self._suspects = Suspects(settings, self._crumbs, self._committer.want_claims)
+        self._suspects = Suspects(settings, self._crumbs, self._has_attempts, self._committer.want_claims)
         self._loading = Loading(store, settings, self._loaded, self._spawn)
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
@@ -184,6 +184,9 @@ class Worker:
     def _is_alone(self) -> bool:
         """Whether a suspect could be run now with nothing else in this process."""
         return not self.live and not self._loading.wanted
+
+    def _has_attempts(self, run_id: str) -> bool:
+        return run_id in self.live and bool(self.live[run_id].attempts)
 
     def _is_crowded(self) -> bool:
         return len(self.live) + len(self._loading.wanted) > self._settings.runs_in_memory // 2
