@@ -20,6 +20,7 @@ class BlockingClient:
         self._client = Client(url, namespace=namespace)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # whoever has asked before the end is answered
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -39,18 +40,22 @@ class BlockingClient:
             self._stop()
 
     def _stop(self) -> None:
-        loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(_end_others(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of the client to its end."""
-        if self._loop is None:
-            work.close()
-            raise RuntimeError("this client is not open: use `with Client.blocking(…)`")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        with self._lock:
+            if self._loop is None:
+                work.close()
+                raise RuntimeError("this client is not open: use `with Client.blocking(…)`")
+            answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return answer.result()
 
     def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun":
         return BlockingRun(self, self.wait(self._client.start(workflow, *args, id=id, **kwargs)))
@@ -63,6 +68,14 @@ class BlockingClient:
 
     def runs(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
         return self.wait(self._client.runs(workflow=workflow, status=status, limit=limit, cursor=cursor))
+
+
+async def _end_others() -> None:
+    """Calls of other threads that are under way: none waits for ever."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class BlockingRun:

@@ -73,6 +73,9 @@ class Client:
         if self._stop_watching is not None:
             self._stop_watching()
             self._stop_watching = None
+        for run_id, watchers in self._watched.items():
+            for watcher in watchers:
+                watcher.give_up(f"this {type(self).__name__} was closed while it waited for run {run_id!r}, which goes on; ask another one")
         if self._looking is not None:
             self._looking.cancel()
         if self._poll is not None:
@@ -310,6 +313,12 @@ class Watcher:
         """It has ended, and how if that is known."""
         if not self._told.done():
             self._told.set_result(end)
+
+    def give_up(self, why: str) -> None:
+        """Nobody will tell any more."""
+        if not self._told.done():
+            self._told.set_exception(RuntimeError(why))
+            self._told.exception()  # seen: whoever waits may be looking at the store just now
 
     async def next_look(self) -> End | None:
         """Wait until told; what is told meanwhile is not missed."""

@@ -25,6 +25,7 @@ class Settings:
     renew_seconds: float = 3.0  # three tries within a lease
     sweep_seconds: float = 2.0
     alarm_seconds_most: float = 3600.0  # no timer is set further ahead: clocks drift, and are set
+    clock_step_seconds: float = 0.1  # a step forward of the clock after which timers in memory are set anew
     poll_seconds: float = 1.0  # how late due work is found when every hint is lost
     batch_rows: int = 250  # of one transaction: while one is written the results of the one before are taken in
     batch_bytes: int = 4 * 1024 * 1024
@@ -54,7 +55,10 @@ class Settings:
     drain_seconds: float = 10.0  # how long a clean stop waits for attempts under way
     hand_over_rounds: int = 3  # of a clean stop; what is left then is found by the next sweep of any worker
     alone_seconds: float = 5.0  # how long a suspect has the process to itself; code that kills does so when it executes
-    make_room_seconds: float = 30.0  # how long a worker claims nothing else so that a suspect can run alone
+    alone_seconds_most: float = 60.0  # the same while a step of it is under way; with each death alone twice as long
+    make_room_seconds_first: float = 2.0  # how long a worker claims nothing else so that a suspect can run alone
+    make_room_seconds: float = 30.0  # the same after it was in vain again and again
+    make_room_pauses: float = 10.0  # times as long it claims others before it makes room again
 
 
 DEFAULTS = Settings()

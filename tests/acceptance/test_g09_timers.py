@@ -3,7 +3,8 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from perdure import now, receive, sleep_until, step, workflow
+from perdure import Retry, now, receive, sleep_until, step, workflow
+from perdure.errors import StoreUnavailable
 from tests.acceptance.harness import Stage, kinds
 
 
@@ -256,3 +257,93 @@ async def test_a_timer_that_was_cancelled_never_fires(stage: Stage) -> None:
 
     assert await run.result(10) == "ended"
     assert await kinds(run) == ["started", "signal", "timer", "completed"]
+
+
+@workflow
+async def pay_within(seconds: float) -> str:
+    try:
+        return await receive("paid", str, timeout=seconds)
+    except TimeoutError:
+        return "too late"
+
+
+async def test_a_payment_after_the_deadline_does_not_win_because_the_store_was_busy(stage: Stage) -> None:
+    engine = await stage.engine(pay_within)
+    run = await engine.start(pay_within, 1.5)
+    client = await stage.client()
+    await stage.until(lambda: stage.sql("select 1 from history"))
+    is_busy, was_refused = True, asyncio.Event()
+
+    async def busy(batch) -> None:
+        if is_busy and any(change.reads_inbox for change in batch.changes):
+            was_refused.set()
+            raise StoreUnavailable("busy")
+
+    stage.on_checkpoint = busy
+    await client.run(run.id).signal("other")  # its checkpoint is built before the deadline, and tried until after it
+    engine.worker.signalled(run.id)
+    await was_refused.wait()
+    stage.skip(2.5)
+    await client.run(run.id).signal("paid", "a second late")
+    is_busy = False
+
+    assert await run.result(10) == "too late"
+
+
+# ── clocks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_after_the_machine_slept_a_timer_of_a_run_in_memory_fires_with_the_next_sweep(stage: Stage) -> None:
+    @step
+    async def long() -> None:
+        await asyncio.Event().wait()
+
+    @workflow
+    async def flow() -> str:
+        try:
+            async with asyncio.timeout(3600):
+                await long()
+        except TimeoutError:
+            return "timed out"
+        return "never"
+
+    engine = await stage.engine(flow)
+    run = await engine.start(flow)
+    await stage.until(lambda: engine.worker._attempts.under_way)
+    stage.clock.wall_moved += 7200  # the loop's clock stands still meanwhile
+    stage.clock.boot_moved += 7200
+    stage.skip(3)
+
+    assert await run.result(5) == "timed out"
+
+
+async def test_after_the_machine_slept_a_step_in_memory_is_tried_again_with_the_next_sweep(stage: Stage) -> None:
+    tries: list[int] = []
+
+    @step
+    async def long() -> None:
+        await asyncio.Event().wait()
+
+    @step(retry=Retry(attempts=2, initial=3600, jitter=0))
+    async def flaky() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("away")
+        return "done"
+
+    @workflow
+    async def flow() -> str:
+        task = asyncio.create_task(long())
+        said = await flaky()
+        task.cancel()
+        return said
+
+    engine = await stage.engine(flow)
+    run = await engine.start(flow)
+    live = engine.worker.live
+    await stage.until(lambda: run.id in live and any(one.timer for one in live[run.id].retrying.values()))
+    stage.clock.wall_moved += 7200
+    stage.clock.boot_moved += 7200
+    stage.skip(3)
+
+    assert await run.result(5) == "done"

@@ -128,3 +128,46 @@ async def test_two_runs_that_execute_when_a_process_dies_share_the_suspicion_and
 
     assert [await again.run(name).result(10) for name in ("guilty", "innocent")] == ["survived"] * 2
     assert stage.sql("select * from suspects") == []
+
+
+async def test_code_that_kills_its_process_late_is_quarantined_in_the_end(stage: Stage) -> None:
+    engine = await stage.engine()
+    run = await engine.start("poison", "poison", id="poison")
+    await stage.stop(engine)
+    for death in range(1, STRIKES_MOST + 1):
+        engine = await stage.engine(poison, hear)
+        await stage.until(lambda death=death: len(executing) == death, skipping=CALM.sweep_seconds)
+        for _ in range(4):  # it executes much longer than a suspect is alone at least
+            stage.skip(CALM.alone_seconds + 0.01)
+            await asyncio.sleep(0.01)
+        await stage.kill(engine)
+
+    living = await stage.engine(poison, hear)
+    await stage.until_state(living.run(run.id), "quarantined")
+
+
+async def test_a_suspect_keeps_new_runs_waiting_for_a_moment_only_although_a_long_step_is_under_way(stage: Stage) -> None:
+    @step
+    async def long() -> None:
+        await asyncio.Event().wait()
+
+    @workflow
+    async def slow() -> None:
+        await long()
+
+    @workflow
+    async def quick() -> int:
+        return 1
+
+    engine = await stage.engine(slow, quick, poison)
+    await engine.start(slow)
+    await stage.until(lambda: engine.worker._attempts.under_way)
+    stage.sql("insert into suspects values ('default', 'suspect', 2)")
+    await (await stage.client()).start("poison", "suspect", id="suspect")
+    await stage.until(lambda: engine.worker._suspects.forbid_claims(False), skipping=1)
+    before = stage.clock.moved
+    for _ in range(3):
+        run = await engine.start(quick)
+        await stage.until(lambda run=run: stage.sql("select 1 from runs where id = ? and state = 'completed'", run.id), skipping=0.5)
+
+    assert stage.clock.moved - before < CALM.make_room_seconds

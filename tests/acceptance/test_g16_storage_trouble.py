@@ -1,6 +1,7 @@
 """G16: where the store cannot write, nothing is acknowledged; it goes on by itself when it can; what cannot be known is asked."""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 
 import apsw
@@ -8,7 +9,7 @@ import pytest
 
 from perdure import Engine, step, workflow
 from perdure.errors import StoreFailed, StoreUnavailable
-from tests.acceptance.harness import Stage, kinds, names
+from tests.acceptance.harness import CALM, Stage, kinds, names
 
 PLACED: list[int] = []
 
@@ -198,7 +199,7 @@ async def test_after_a_failed_sync_the_process_says_that_it_must_end_and_the_nex
     await stage.until(engine.failure.done, skipping=1)
     with pytest.raises(StoreFailed):
         await engine.failure
-    await stage.kill(engine)
+    await stage.stop(engine)
 
     again = await stage.engine(flow)
     assert await (await again.start(flow, 2, id="order-2")).result(10) == 1
@@ -255,3 +256,26 @@ async def test_the_lease_is_renewed_again_after_it_could_not_be_renewed(stage: S
 
     assert [heartbeat._renew() for _ in range(3)] == [True, True, True]
     assert len(failures) == 2
+
+
+@pytest.mark.parametrize("damaged", ["step", "completed"])
+async def test_a_commit_whose_answer_is_lost_and_whose_record_is_damaged_stops_no_other_run(stage: Stage, damaged: str) -> None:
+    engine = await stage.engine(flow, settings=replace(CALM, poll_seconds=0.05))
+
+    def lose_the_answer_and_a_record() -> None:
+        assert stage.commits.db is not None
+        if list(stage.commits.db.execute("select 1 from history where run_id = 'damaged' and kind = ?", (damaged,))):
+            stage.commits.after = lambda: None
+            stage.sql("update history set output = x'37' where run_id = 'damaged' and kind = ?", damaged)
+            raise apsw.IOError("disk I/O error")
+
+    stage.commits.after = lose_the_answer_and_a_record
+    run = await engine.start(flow, 1, id="damaged")
+    if damaged == "step":
+        await stage.until_state(run, "quarantined")
+    else:
+        await stage.until_state(run, "completed")
+        await stage.until(lambda: run.id not in engine.worker.live)
+
+    assert not engine.failure.done()
+    assert await (await engine.start(flow, 3)).result(10) == 3

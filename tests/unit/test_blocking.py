@@ -75,3 +75,24 @@ def test_it_works_inside_a_running_event_loop_of_somebody_else(url: str) -> None
             return client.runs().runs
 
     assert asyncio.run(main()) == []
+
+
+def test_a_thread_that_waits_for_a_result_ends_when_the_client_is_closed(url: str) -> None:
+    said: list[str] = []
+
+    def wait(client: BlockingClient) -> None:
+        try:
+            client.run("order-1").result()
+        except RuntimeError as error:
+            said.append(str(error))
+
+    with Client.blocking(url) as client:
+        client.start("order", number=5, id="order-1")
+        thread = threading.Thread(target=wait, args=(client,), daemon=True)
+        thread.start()
+        while not client._client._watched:
+            client.runs()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert "was closed while it waited for run 'order-1', which goes on" in said[0]

@@ -1,5 +1,6 @@
 """The client: what it checks before it asks the store, and how often it repeats itself."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,17 @@ async def test_ids_that_are_made_here_sort_by_the_time_of_their_start(url: str) 
             ids.append((await engine.start("order")).id)
             clock[0] += 1_000_000
     assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize("timeout", [None, 3600])
+async def test_whoever_waits_for_a_result_is_told_when_the_client_is_closed(url: str, timeout: float | None) -> None:
+    async with Engine(url, []):
+        pass
+    async with Client(url) as client:
+        run = await client.start("order", number=5, id="order-1")
+        waiting = asyncio.create_task(run.result(timeout))
+        while not client._watched:
+            await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="'order-1', which goes on"):
+        await asyncio.wait_for(waiting, 10)

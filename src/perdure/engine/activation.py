@@ -63,6 +63,8 @@ class Activation:
             self._stand(run, loaded)
         except (NonDeterminism, CorruptedHistory) as error:
             self._diverged(run, error)
+        except Exception as error:
+            self.spoiled(run, error)
         finally:
             self.crumbs.pick_up()
         on_done()
@@ -72,7 +74,7 @@ class Activation:
         execution = run.execution
         check_stand(execution, loaded.row.issued, loaded.attempts)
         for row in loaded.attempts:
-            run.retrying[row.command] = Retrying(row.failures, row.began_at, row.next_at)
+            run.retrying[row.command] = Retrying(row.failures, row.began_at, row.next_at, error=row.error or b"")
         # Whoever wrote an intent, and be it this incarnation before a quarantine, had its step begun or about to begin.
         intents = {row.command: row for row in loaded.attempts if row.intent is not None}
         execution.went_live()
@@ -100,7 +102,10 @@ class Activation:
         """A run's first record: nothing to replay."""
         run.execution.went_live()
         run.is_loading, run.stands = False, True
-        self.apply(run, [started])
+        try:
+            self.apply(run, [started])
+        except Exception as error:
+            self.spoiled(run, error)
 
     def apply(self, run: LiveRun, records: Sequence[Record]) -> None:
         """Let the code see what has just been committed, one record at a time."""
@@ -165,7 +170,21 @@ class Activation:
         if deadline is not None:
             run.timer = self.loop.call_later(max(0, deadline - self.ports.clock.now()) / SECOND, self._timer_due, run)
 
+    def look_at_clock_again(self, run: LiveRun) -> None:
+        """The clock has stepped forward: what is waited for comes sooner by the loop's time."""
+        if run.timer is not None:
+            run.timer.cancel()
+            run.timer = run.timer_at = None
+            self._watch_clock(run)
+        self.attempts.look_at_clock_again(run)
+
     def _timer_due(self, run: LiveRun) -> None:
+        try:
+            self._look_at_clock(run)
+        except Exception as error:
+            self.spoiled(run, error)
+
+    def _look_at_clock(self, run: LiveRun) -> None:
         run.timer = run.timer_at = None
         if not run.is_mine:
             return
@@ -219,9 +238,14 @@ class Activation:
         run.is_pausing = is_pausing
         if is_pausing:
             self.attempts.hold(run)
-        elif run.execution.outcome is None:
+
+    def resumes(self, run: LiveRun) -> None:
+        """It is not to be paused any more: what was held begins. To be called when all that was committed has been applied."""
+        if run.execution.outcome is None:
+            settled = {record.command for record in run.records}
+            intended = {intent.command for intent in run.attempt_news.intents} if run.attempt_news is not None else set()
             for command in run.execution.wanted():
-                if command.number not in run.attempts:
+                if command.number not in run.attempts and command.number not in settled and command.number not in intended:
                     self.attempts.begin(run, command)
 
     def _put_aside(self, run: LiveRun) -> None:
@@ -265,6 +289,11 @@ class Activation:
     def _quarantine(self, run: LiveRun, error: Exception) -> None:
         log.error("run %s is quarantined, nothing of it is lost: %s", run.id, error)
         self._stop(run, Quarantine(self._failure(error)))
+
+    def spoiled(self, run: LiveRun, error: Exception) -> None:
+        """Something that nobody expected was raised while this run was looked after: it concerns no other run."""
+        log.error("looking after run %s met with what nobody expected", run.id, exc_info=error)
+        self.quarantine(run, error)
 
     def quarantine(self, run: LiveRun, error: Exception) -> None:
         if run.is_mine:

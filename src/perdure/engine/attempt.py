@@ -17,6 +17,11 @@ class Attempt:
     task: "asyncio.Task[None] | None" = None
     timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_cancelled_from_outside(self) -> bool:
+        """Whether somebody else has cancelled its task: neither its body nor `abandon`."""
+        return not self.is_over and self.task is not None and self.task.cancelling() > 0
+
     def abandon(self) -> None:
         """Nobody waits for it any more. A task is cancelled; a thread keeps its slot until it ends.
 

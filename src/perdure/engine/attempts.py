@@ -53,6 +53,7 @@ class Attempts:
         self._room = {True: settings.attempts_at_once, False: settings.threads}  # by whether the step is async
         self._queues: dict[bool, deque[tuple[LiveRun, Attempt]]] = {True: deque(), False: deque()}
         self._is_draining = False
+        self.on_spoiled: Callable[[LiveRun, Exception], None]
         self._on_quiet: Callable[[], None] = lambda: None
 
     # ── from a command to a running body ─────────────────────────────────────────────────────────────────────────────
@@ -73,13 +74,13 @@ class Attempts:
     def queue(self, run: LiveRun, command: StepCommand) -> None:
         """Start an attempt as soon as there is a slot."""
         retrying = run.retrying.get(command.number)
-        holds = self._is_draining or run.is_pausing
-        if holds and command.options.at_most_once and retrying is None:
-            run.about_attempts().settled.append(command.number)  # its intent is on disk, but it will certainly not run here
-        if holds or not run.is_mine or command.is_cancelled:
+        if self._is_draining or run.is_pausing:
+            self._take_back(run, command)
+            return
+        if not run.is_mine or command.is_cancelled:
             return
         if retrying is not None:
-            retrying.next_at = None
+            retrying.begins()
         command.step = self._ports.stand_in(command.step)
         attempt = Attempt(command, 1 if retrying is None else retrying.failures + 1)
         run.attempts[command.number] = attempt
@@ -96,11 +97,21 @@ class Attempts:
         assert retrying.next_at is not None
         if retrying.timer is not None:
             retrying.timer.cancel()
-        delay = (retrying.next_at - self._ports.clock.now()) / SECOND
-        retrying.timer = self._loop.call_later(delay, self._is_due, run, command, retrying.next_at)
+        delay = max(0, retrying.next_at - self._ports.clock.now()) / SECOND
+        retrying.timer = self._loop.call_later(delay, self._is_due, run, command, retrying, retrying.next_at)
 
-    def _is_due(self, run: LiveRun, command: StepCommand, moment: Instant) -> None:
-        self.begin(run, command)
+    def look_at_clock_again(self, run: LiveRun) -> None:
+        for number, retrying in list(run.retrying.items()):
+            if retrying.timer is not None and number in run.execution.open:
+                self._wait(run, run.execution.open[number], retrying)
+
+    def _is_due(self, run: LiveRun, command: StepCommand, retrying: Retrying, moment: Instant) -> None:
+        if run.retrying.get(command.number) is not retrying or retrying.next_at != moment:
+            return  # it has begun meanwhile, or is over
+        try:
+            self.begin(run, command)
+        except Exception as error:
+            self.on_spoiled(run, error)
         if run.is_mine and moment > self._ports.clock.now():  # the clock was set back: the wait may be too long for memory now
             run.reads_inbox = True
             self._committer.touch(run)
@@ -123,11 +134,19 @@ class Attempts:
         context.run(attempt_info.set, partial(self._info, run, attempt))
         if command.step.is_async:
             attempt.task = self._loop.create_task(self._drive(run, attempt, args, kwargs), context=context)
+            attempt.task.add_done_callback(partial(self._task_ended, run, attempt))
         else:
             slot = self._crumbs.take_slot()
             self._crumbs.drop(run.crumb, slot)
             body = partial(context.run, command.step.function, *args, **kwargs)
-            self._threads.submit(partial(self._in_thread, attempt, body)).add_done_callback(partial(self._thread_ended, run, attempt, slot))
+            try:
+                future = self._threads.submit(partial(self._in_thread, attempt, body))
+            except RuntimeError as error:  # the system has no thread left
+                log.warning("step %s of run %s begins later: %s", command.name, run.id, error)
+                self._crumbs.give_back(slot)
+                self._put_off_attempt(run, attempt)
+            else:
+                future.add_done_callback(partial(self._thread_ended, run, attempt, slot))
 
     # ── steps inside the transaction that records them ───────────────────────────────────────────────────────────────
 
@@ -170,11 +189,26 @@ class Attempts:
             value: Any = attempt.command.step.function(*args, **kwargs)
             value = await watched(value, run.crumb, self._crumbs)
         except BaseException as error:
-            self._ended(run, attempt, None, error)
+            if isinstance(error, asyncio.CancelledError) and attempt.is_cancelled_from_outside:
+                self._interrupted(run, attempt)
+            else:
+                self._ended(run, attempt, None, error)
             if attempt.is_over and isinstance(error, asyncio.CancelledError):
                 raise
         else:
             self._returned(run, attempt, value)
+
+    def _task_ended(self, run: LiveRun, attempt: Attempt, task: "asyncio.Task[None]") -> None:
+        if not attempt.has_begun and task.cancelled():  # before its first line
+            self._put_off_attempt(run, attempt)
+
+    def _interrupted(self, run: LiveRun, attempt: Attempt) -> None:
+        """Somebody cancels every task there is, as an application does that ends: that is not the step's failure."""
+        if attempt.command.options.at_most_once and not attempt.is_over and run.is_mine:
+            self._ended(run, attempt, None, _outcome_unknown(run, attempt.command, "its task was cancelled from outside"), is_final=True)
+            return
+        self._committer.want_owned()
+        self._put_off_attempt(run, attempt)
 
     def _in_thread(self, attempt: Attempt, body: Callable[[], object]) -> object:
         if not self._may_begin(attempt):
@@ -187,10 +221,15 @@ class Attempts:
     def _not_begun(self, run: LiveRun, attempt: Attempt) -> None:
         """Nobody wants it any more, or this worker may have been declared dead: then it begins after the next checkpoint."""
         if not attempt.is_over and run.is_mine:
+            self._committer.want_owned()
+        self._put_off_attempt(run, attempt)
+
+    def _put_off_attempt(self, run: LiveRun, attempt: Attempt) -> None:
+        """It begins, or begins again, after the next checkpoint."""
+        if not attempt.is_over and run.is_mine:
             run.attempts.pop(attempt.command.number, None)
             attempt.abandon()
             self._put_off.append((run, attempt.command))
-            self._committer.want_owned()
         self._ended(run, attempt, None, None)
 
     def begin_put_off(self) -> None:
@@ -224,7 +263,7 @@ class Attempts:
             return
         try:
             payload = attempt.command.step.returns.encode(value, limit=self._settings.limits.payload_bytes)
-        except PerdureError as error:
+        except Exception as error:
             self._ended(run, attempt, None, error, is_final=True)
         else:
             self._ended(run, attempt, payload, None)
@@ -240,7 +279,10 @@ class Attempts:
         self._start_queued(attempt.command.step.is_async)
         if attempt.is_over or not run.is_mine:
             return
-        self._report(run, attempt, payload, error, is_final)
+        try:
+            self._report(run, attempt, payload, error, is_final)
+        except Exception as unexpected:
+            self.on_spoiled(run, unexpected)
 
     def _timed_out(self, run: LiveRun, attempt: Attempt) -> None:
         if attempt.is_over or not run.is_mine:
@@ -271,6 +313,8 @@ class Attempts:
         verdict = None if is_final else self._verdict(command, attempt, error, retrying, now, asked)
         if isinstance(verdict, TryAgain):
             retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True
+            if command.options.at_most_once:
+                retrying.error = failure
             run.about_attempts().failures.append(
                 AttemptFailed(command.number, command.name, command.digest, attempt.number, retrying.began_at, verdict.not_before, failure)
             )
@@ -294,6 +338,8 @@ class Attempts:
     def record(self, run: LiveRun, command: StepCommand, kind: RecordKind, payload: bytes | None, attempt: int) -> None:
         """The step is over: its result or failure waits to be written, and what the store keeps of its attempts goes."""
         retrying = run.retrying.pop(command.number, None)
+        if retrying is not None and retrying.timer is not None:
+            retrying.timer.cancel()
         if command.options.at_most_once or (retrying is not None and retrying.is_on_disk):
             run.about_attempts().settled.append(command.number)
         output, error = (payload, None) if kind is RecordKind.STEP else (None, payload)
@@ -305,7 +351,7 @@ class Attempts:
     def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:
         """An at_most_once step whose intent is read back: it may have run, so it is not run again."""
         limits = self._settings.limits
-        error = StepOutcomeUnknown(f"step {command.name} of run {run.id} may or may not have run: its worker died while it was under way")
+        error = _outcome_unknown(run, command, "its worker died while it was under way")
         failure = encode_failure(
             error, message_characters=limits.error_message_characters, traceback_characters=limits.error_traceback_characters
         )
@@ -331,6 +377,32 @@ class Attempts:
             attempt.abandon()
         run.attempts.clear()
 
+    def withdraw(self, run: LiveRun) -> None:
+        """The run is handed over: what certainly has not begun of it leaves no intent behind, which nobody could tell from one that has."""
+        if run.attempt_news is not None:
+            run.attempt_news.intents.clear()
+        for attempt in list(run.attempts.values()):
+            if attempt not in self.under_way or (attempt.command.step.is_async and not attempt.has_begun):
+                attempt.abandon()
+                del run.attempts[attempt.command.number]
+                self._take_back(run, attempt.command)
+        for command in [command for put_off, command in self._put_off if put_off is run]:
+            self._take_back(run, command)
+        self._put_off = [one for one in self._put_off if one[0] is not run]
+
+    def _take_back(self, run: LiveRun, command: StepCommand) -> None:
+        """Its intent is on disk, but it will certainly not run here. Failures that were counted stay."""
+        if not command.options.at_most_once or not run.is_mine:
+            return
+        retrying = run.retrying.get(command.number)
+        if retrying is None or not retrying.failures:
+            run.about_attempts().settled.append(command.number)
+            return
+        now = self._ports.clock.now()
+        run.about_attempts().failures.append(
+            AttemptFailed(command.number, command.name, command.digest, retrying.failures, retrying.began_at, now, retrying.error)
+        )
+
     def hold(self, run: LiveRun) -> None:
         """What waits for a slot does not begin, for the run is to be paused."""
         for number, attempt in list(run.attempts.items()):
@@ -344,7 +416,7 @@ class Attempts:
         self._is_draining = True
         self._on_quiet = on_quiet
         for queue in self._queues.values():
-            queue.clear()
+            queue.clear()  # their runs are withdrawn when they are handed over
         if not self.under_way:
             on_quiet()
 
@@ -357,3 +429,7 @@ class Attempts:
             run, attempt = queue.popleft()
             if run.is_mine and not attempt.is_over:
                 self._start(run, attempt)
+
+
+def _outcome_unknown(run: LiveRun, command: StepCommand, what: str) -> StepOutcomeUnknown:
+    return StepOutcomeUnknown(f"step {command.name} of run {run.id} may or may not have run: {what}")

@@ -82,6 +82,12 @@ class Committer:
         self._wants_claims = self._wants_owned = False
         self._wake_idle()
 
+    def close(self) -> None:
+        """Nothing goes on: what is under way is neither awaited nor tried again."""
+        self.forget()
+        if self._task is not None:
+            self._task.cancel()
+
     def touch(self, run: LiveRun) -> None:
         """This run has something to write or to read."""
         self._dirty[run] = None
@@ -132,7 +138,18 @@ class Committer:
             return
         lease = round(self._settings.lease_seconds * SECOND)
         batch = Checkpoint(self._incarnation, self._number + 1, lease, changes, claims, lists_owned)
+        self._begin(batch)
+
+    def _begin(self, batch: Checkpoint) -> None:
         self._task = self._loop.create_task(self._commit(batch))
+        self._task.add_done_callback(partial(self._was_cancelled, batch))
+
+    def _was_cancelled(self, batch: Checkpoint, task: "asyncio.Task[None]") -> None:
+        """By somebody who cancels every task there is: what became of the checkpoint is asked, as after an unknown outcome."""
+        if task is self._task and task.cancelled() and batch.incarnation == self._incarnation:
+            self._is_in_doubt = True
+            self._wants_claims = True
+            self._begin(replace(batch, claims=None))
 
     def _take_claims(self) -> Claims | None:
         room = min(self._settings.claim_page, self._room())
@@ -176,11 +193,18 @@ class Committer:
                 self._finish_soon(partial(self._outcomes.failed, error))
                 return
             except StoreError as error:
+                if batch.incarnation != self._incarnation:  # the life that asked is over; the next one has its own troubles
+                    self._finish_soon(partial(self._outcomes.fenced, batch.incarnation))
+                    return
                 self.is_available = False
                 log.warning("the store does not take checkpoint %d, nothing of it is acknowledged; trying again: %s", batch.number, error)
                 batch = replace(batch, claims=None)
                 self._wants_claims = True
                 await pause(seconds)
+            except Exception as error:
+                log.critical("checkpoint %d met with what nobody expected", batch.number, exc_info=error)
+                self._finish_soon(partial(self._outcomes.failed, error))
+                return
             else:
                 self._finish_soon(partial(self._accept, batch, done))
                 return
@@ -222,7 +246,9 @@ class Committer:
         written = []
         for change in batch.changes:
             found = loaded.get(change.run_id)
-            if found is not None:
+            if found is not None and found.damage is not None:
+                self._loop.call_soon(self._outcomes.refused, change.run_id, found.damage)
+            elif found is not None:
                 records = [record for record in found.records if record.position > change.position]
                 written.append(Written(change.run_id, records, has_more=True, is_parked=found.row.owner != batch.incarnation))
         return Committed(self._ports.clock.now(), written, ())
@@ -238,8 +264,13 @@ class Committer:
         self._outcomes.committed(batch, done)
 
     def _finish(self, report: Callable[[], None]) -> None:
-        report()
-        self._task = None
+        try:
+            report()
+        except Exception as error:
+            log.critical("what a checkpoint has brought could not be taken in", exc_info=error)
+            self._outcomes.failed(error)
+        finally:
+            self._task = None
         if self._dirty or self._wants_claims or self._wants_owned:
             self._schedule()
         if not self._is_scheduled:
@@ -261,8 +292,9 @@ def _change_of(run: LiveRun, rows: int, now: int) -> Change:
     if execution.marks.fresh and run.stands:
         records = [*(NewRecord(RecordKind.PATCHED, mark) for mark in execution.marks.take()), *records]
     takes_in = run.ending is None or isinstance(run.ending, Park | PutAside)
-    due = tuple(DueTimer(deadline, number) for deadline, number in execution.due(now)[:rows]) if takes_in else ()
-    reads_inbox = takes_in and (run.reads_inbox or bool(due) or run.ending is not None)
+    reads_inbox = takes_in and (run.reads_inbox or run.ending is not None or bool(execution.due(now)))
+    # All that come next, for the store may be busy: where the inbox is read later than now, they come before what has arrived after them.
+    due = tuple(DueTimer(deadline, number) for deadline, number in execution.upcoming(rows)) if reads_inbox else ()
     change = Change(
         run.id,
         run.row.generation,

@@ -146,6 +146,11 @@ class Heartbeat:
             log.warning("the lock file cannot be written: %s", error)
 
     def _renew(self) -> bool:
+        """Whether to go on. Nothing is promised for a worker whose event loop does not run: it could do nothing with its runs."""
+        if self._is_stopped.is_set() or self._loop.is_closed():
+            return False
+        if not self._loop.is_running():
+            return True
         self._promise()
         try:
             asked_at = self._tenure.asks()

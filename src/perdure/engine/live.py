@@ -23,6 +23,15 @@ class Retrying:
     next_at: Instant | None = None
     timer: asyncio.TimerHandle | None = None
     is_on_disk: bool = True
+    error: bytes = b""
+    """Of the last try, where the store may have to be told again."""
+
+    def begins(self) -> None:
+        """The next try does, whatever said that it may."""
+        self.next_at = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 @dataclass(slots=True)

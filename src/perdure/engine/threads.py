@@ -16,13 +16,17 @@ class DaemonThreads:
         self._work: SimpleQueue[tuple[Callable[[], object], Future[object]] | None] = SimpleQueue()
 
     def submit(self, function: Callable[[], object]) -> "Future[object]":
+        """Raises RuntimeError where the system has no thread left: then the function is not called."""
         future: Future[object] = Future()
-        self._work.put((function, future))
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
-            thread = threading.Thread(target=self._serve, name=f"perdure-step-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._begin_thread()
+        self._work.put((function, future))
         return future
+
+    def _begin_thread(self) -> None:
+        thread = threading.Thread(target=self._serve, name=f"perdure-step-{len(self._threads)}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def close(self) -> None:
         """Threads end when what they run ends; nobody waits for them."""

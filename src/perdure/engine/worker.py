@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -11,11 +10,13 @@ from perdure.authoring.workflow import Workflow
 from perdure.clock import SECOND
 from perdure.engine.activation import Activation
 from perdure.engine.attempts import Attempts
+from perdure.engine.clock_steps import ClockSteps
 from perdure.engine.committer import Committer, Outcomes
 from perdure.engine.crumbs import Crumbs
 from perdure.engine.lease import Lease, begin_lease, python_minor
 from perdure.engine.lingering import Lingering
 from perdure.engine.live import LiveRun
+from perdure.engine.loading import Loading
 from perdure.engine.lookout import Lookout
 from perdure.engine.patience import insist
 from perdure.engine.ports import Ports
@@ -59,21 +60,21 @@ class Worker:
         self._python = python_minor()
         self._is_stopping = False
         self._claims_along = False
-        self._to_load: deque[RunRow | str] = deque()
-        self._loading: set[str] = set()
-        self._replays = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_leave = asyncio.Event()
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
         self._tenure = Tenure(ports.clock, round(settings.lease_seconds * SECOND))
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads + 1)  # one for the thread that writes
-        self._suspects = Suspects(settings, self._crumbs, self._committer.want_claims)
+        self._clock_steps = ClockSteps(ports.clock, settings.clock_step_seconds)
+        self._suspects = Suspects(settings, self._crumbs, self._has_attempts, self._committer.want_claims)
+        self._loading = Loading(store, settings, self._loaded, self._spawn)
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
         self._activation = Activation(
             self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._lingering.add, self._crumbs
         )
+        self._attempts.on_spoiled = self._activation.spoiled
         self._lookout = Lookout(store, self._names, ports, settings, claim=self.claim_soon, signalled=self.signalled, spawn=self._spawn)
 
     @property
@@ -105,8 +106,12 @@ class Worker:
         self._is_stopping = True
         self._lookout.stop()
         self._lingering.clear()
-        await self._drain()
-        await self._leave()
+        try:
+            await self._drain()
+            await self._leave()
+        finally:  # also where whoever waits for this is cancelled, as often as he likes
+            self._let_go()
+            self._attempts.close()
 
     async def _drain(self) -> None:
         """Wait for attempts under way, as long as `drain_seconds` and nobody hurries."""
@@ -130,12 +135,17 @@ class Worker:
         except (StoreError, TimeoutError) as error:
             # Every sweep elsewhere finds them by the lock that is let go of below.
             log.warning("the runs of this worker could not be handed over, others take them when its lease ends: %s", error)
-        finally:
+
+    def _let_go(self) -> None:
+        """Nothing goes on in this process, and nothing says any more that its runs are in good hands."""
+        try:
+            self._lookout.stop()
             self._drop_everything()
+            self._committer.close()
+        finally:
             self._end_lease()
             for task in list(self._tasks):
                 task.cancel()
-            self._attempts.close()
 
     def _end_lease(self) -> None:
         if self._lease is not None:
@@ -154,6 +164,7 @@ class Worker:
 
     def _hand_over(self, run: LiveRun) -> None:
         """Waiting runs are parked with their next wake-up, the others are due at once for whoever is there."""
+        self._attempts.withdraw(run)
         self._attempts.give_up(run)
         if run.is_loading:
             run.is_loading = False
@@ -168,14 +179,17 @@ class Worker:
     def _room(self) -> int:
         if self._is_stopping or not self._committer.is_available or self._suspects.forbid_claims(self._is_alone()):
             return 0
-        return self._settings.runs_in_memory - len(self.live) - len(self._loading)
+        return self._settings.runs_in_memory - len(self.live) - len(self._loading.wanted)
 
     def _is_alone(self) -> bool:
         """Whether a suspect could be run now with nothing else in this process."""
-        return not self.live and not self._loading
+        return not self.live and not self._loading.wanted
+
+    def _has_attempts(self, run_id: str) -> bool:
+        return run_id in self.live and bool(self.live[run_id].attempts)
 
     def _is_crowded(self) -> bool:
-        return len(self.live) + len(self._loading) > self._settings.runs_in_memory // 2
+        return len(self.live) + len(self._loading.wanted) > self._settings.runs_in_memory // 2
 
     def signalled(self, run_id: str) -> bool:
         """A signal for this run is in its inbox. Whether the run is in memory here, and stays."""
@@ -201,27 +215,10 @@ class Worker:
         if not self._is_stopping:
             self._committer.want_claims()
 
-    def _load_next(self) -> None:
-        room = self._settings.replays_at_once - self._replays
-        if not self._to_load or room < self._settings.replays_at_once // 2:
-            return  # a page at a time: one by one, each would be a trip to the store
-        page = [self._to_load.popleft() for _ in range(min(room, len(self._to_load)))]
-        self._replays += len(page)
-        self._spawn(self._load([row if isinstance(row, str) else row.id for row in page]), "perdure-load")
-
-    async def _load(self, run_ids: list[str]) -> None:
-        incarnation = self.incarnation
-        loaded = await insist(lambda: self._store.load(run_ids), self._settings, "histories cannot be read")
-        self.loop.call_soon(self._loaded, run_ids, loaded, incarnation)
-
-    def _loaded(self, run_ids: list[str], loaded: Mapping[str, Loaded], incarnation: str) -> None:
-        for run_id in run_ids:
-            found = loaded.get(run_id)
-            is_wanted = run_id in self._loading and incarnation == self.incarnation
-            self._loading.discard(run_id)
-            if found is None or not is_wanted or found.row.owner != incarnation or run_id in self.live:
-                self._replayed()
-                continue
+    def _loaded(self, run_id: str, found: Loaded | None) -> None:
+        if found is None or found.row.owner != self.incarnation or run_id in self.live:
+            self._loading.replay_ends()
+        else:
             self._take_up(found)
 
     def _take_up(self, found: Loaded) -> None:
@@ -229,16 +226,15 @@ class Worker:
         run = self._enliven(found.row)
         if self._is_stopping:
             self._hand_over(run)
-            self._replayed()
+            self._loading.replay_ends()
         else:
-            self._activation.replay(run, found, self._replayed)
+            self._activation.replay(run, found, self._loading.replay_ends)
 
     def _park(self, run: LiveRun) -> None:
-        self._activation.park(run)
-
-    def _replayed(self) -> None:
-        self._replays -= 1
-        self._load_next()
+        try:
+            self._activation.park(run)
+        except Exception as error:
+            self._activation.spoiled(run, error)
 
     def _enliven(self, row: RunRow) -> LiveRun:
         execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
@@ -253,9 +249,15 @@ class Worker:
         for written in done.written:
             run = self.live.get(written.run_id)
             if run is not None:
-                self._written(run, changes[written.run_id], written)
+                try:
+                    self._written(run, changes[written.run_id], written)
+                except Exception as error:
+                    self._activation.spoiled(run, error)
         for claimed in done.claimed:
-            self._claimed(claimed)
+            try:
+                self._claimed(claimed)
+            except Exception as error:
+                log.error("run %s could not be taken up; the next sweep tries again", claimed.row.id, exc_info=error)
         if done.suspects_wait and self._suspects.make_room():
             self._committer.want_claims()
         if batch.claims is not None and len(done.claimed) >= batch.claims.room:
@@ -263,7 +265,7 @@ class Worker:
         if done.owned is not None:
             self._compare_owned(done.owned)
         self._attempts.begin_put_off()
-        self._load_next()
+        self._loading.load_next()
 
     def _written(self, run: LiveRun, change: Change, written: Written) -> None:
         run.is_in_flight = False
@@ -273,7 +275,7 @@ class Worker:
         ending = change.ending
         if ending is not None and (written.is_parked or not isinstance(ending, Park | PutAside)):
             self._drop(run)
-            if isinstance(ending, Finish):
+            if isinstance(ending, Finish) and written.records:
                 self._on_end(run.id, run.row.workflow, written.records[-1])
             self._ports.reached("run.ended" if isinstance(ending, Finish) else "run.let_go")
             if isinstance(ending, Continue):
@@ -283,7 +285,8 @@ class Worker:
             return
         if ending is not None:
             self._activation.stays(run)
-        if change.reads_inbox and run.is_pausing != written.is_pausing and not written.has_more:
+        is_other_wish = change.reads_inbox and run.is_pausing != written.is_pausing and not written.has_more
+        if is_other_wish:
             self._activation.pauses(run, written.is_pausing)
         if written.has_more:
             run.reads_inbox = True
@@ -298,34 +301,37 @@ class Worker:
             if command is not None:
                 self._attempts.begin(run, command)
         self._activation.apply(run, written.records)
+        if is_other_wish and not written.is_pausing:
+            self._activation.resumes(run)
 
     def _claimed(self, claimed: Claimed) -> None:
         row = claimed.row
         if claimed.strikes:
             self._suspects.was_claimed(row.id, claimed.strikes)
-        if row.id in self.live or row.id in self._loading:
+        if row.id in self.live or row.id in self._loading.wanted:
             return
         self._ports.reached("run.claimed")
         if claimed.started is not None:
             self._activation.first(self._enliven(row), claimed.started)
         elif claimed.loaded is not None:
-            self._replays += 1
+            self._loading.replay_begins()
             self._take_up(claimed.loaded)
         else:
             self._loading.add(row.id)
-            self._to_load.append(row)
 
     async def _check_owned(self) -> None:
         """Let the next checkpoint compare, unless there is nothing on either side: an idle worker need not write."""
-        if self.live or self._loading or await self._store.owned_count(self.incarnation):
+        if self._clock_steps.has_stepped_forward():
+            for run in self.live.values():
+                self._activation.look_at_clock_again(run)
+        if self.live or self._loading.wanted or await self._store.owned_count(self.incarnation):
             self._committer.want_owned()
 
     def _compare_owned(self, owned: frozenset[str]) -> None:
         """Adopt what the store says is mine and memory lacks: a claim whose reply was lost must not strand its runs."""
-        for run_id in owned - self.live.keys() - self._loading:
+        for run_id in owned - self.live.keys() - self._loading.wanted:
             log.warning("run %s belongs to this worker but was not in memory; it is taken up", run_id)
             self._loading.add(run_id)
-            self._to_load.append(run_id)
         for run_id in self.live.keys() - owned:
             log.warning("run %s does not belong to this worker any more; it is dropped", run_id)
             self._drop(self.live[run_id])
@@ -355,14 +361,13 @@ class Worker:
         self._committer.forget()
         for run in list(self.live.values()):
             self._drop(run)
-        self._to_load.clear()
         self._loading.clear()
         self._lingering.clear()
         self._suspects.clear()
 
     def _fenced(self, incarnation: str) -> None:
         """Declared dead: nothing in memory may be recorded. Begin a new life."""
-        if incarnation != self.incarnation:
+        if incarnation != self.incarnation or self.failure.done():
             return
         if self._is_stopping:
             self._committer.forget()
@@ -381,9 +386,9 @@ class Worker:
     def _failed(self, error: BaseException) -> None:
         if not self.failure.done():
             log.critical("this worker cannot go on in this process: %s", error)
-            self._drop_everything()
             self.failure.set_exception(error)
             self.failure.exception()  # seen: nobody may be waiting for it
+            self._let_go()
 
     # ── background ───────────────────────────────────────────────────────────────────────────────────────────────────
 

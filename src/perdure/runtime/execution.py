@@ -19,7 +19,7 @@ from perdure.authoring.step import Step, StepOptions
 from perdure.authoring.workflow import Workflow
 from perdure.clock import Instant, to_datetime
 from perdure.codec.values import digest, encode
-from perdure.errors import CorruptedHistory, DecodeError, NonDeterminism, NotAllowedInWorkflow, PerdureError
+from perdure.errors import CorruptedHistory, DecodeError, NonDeterminism, NotAllowedInWorkflow
 from perdure.model.generations import RetryPoint
 from perdure.model.records import Record, RecordKind
 from perdure.runtime import guard
@@ -221,7 +221,7 @@ class Execution:
             return Raised(error) if payload is None else Continued(payload)
         try:
             return Returned(self.workflow.returns.encode(main.result(), limit=self._payload_bytes_most))
-        except PerdureError as refused:
+        except Exception as refused:
             return Raised(refused)
 
     def _end(self, outcome: Outcome) -> None:
@@ -277,6 +277,9 @@ class Execution:
     def clean_up_ends_at(self) -> Instant | None:
         """Of a run that was cancelled: when it ends, whatever its code still does. Not while a saga undoes what it did."""
         return None if self.sagas.undoing else self._clean_up_ends_at
+
+    def upcoming(self, most: int) -> list[tuple[Instant, int]]:
+        return self._loop.upcoming(most)
 
     def next_deadline(self) -> Instant | None:
         """Of its timers and of the time to clean up."""

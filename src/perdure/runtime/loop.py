@@ -107,6 +107,10 @@ class RunLoop(RefusingLoop):
             heapq.heappush(self._deadlines, one)
         return due
 
+    def upcoming(self, most: int) -> list[tuple[Instant, int]]:
+        """The next timers, in order, whether or not their moment has come."""
+        return sorted(one for one in self._deadlines if one[1] in self.timers)[:most]
+
     # ── tasks and futures ────────────────────────────────────────────────────────────────────────────────────────────
 
     def create_future(self) -> asyncio.Future[Any]:
