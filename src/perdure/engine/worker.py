@@ -69,6 +69,7 @@ class Worker:
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads + 1)  # one for the thread that writes
         self._suspects = Suspects(settings, self._crumbs, self._committer.want_claims)
+        self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
         self._activation = Activation(
