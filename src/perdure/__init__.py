@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from perdure.client import Client
     from perdure.engine.service import Engine
     from perdure.model.retry import Retry
+    from perdure.model.troubles import Trouble
     from perdure.run import Run, RunStatus
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Retry",
     "Run",
     "RunStatus",
+    "Trouble",
     "continue_as_new",
     "errors",
     "info",
@@ -47,6 +49,7 @@ _HOMES = {
     "Retry": "perdure.model.retry",
     "Run": "perdure.run",
     "RunStatus": "perdure.run",
+    "Trouble": "perdure.model.troubles",
     "continue_as_new": "perdure.authoring.changes",
     "info": "perdure.authoring.values",
     "now": "perdure.authoring.values",

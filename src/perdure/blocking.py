@@ -69,6 +69,9 @@ class BlockingClient:
     def runs(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
         return self.wait(self._client.runs(workflow=workflow, status=status, limit=limit, cursor=cursor))
 
+    def counts(self) -> dict[str, int]:
+        return self.wait(self._client.counts())
+
 
 async def _end_others() -> None:
     """Calls of other threads that are under way: none waits for ever."""

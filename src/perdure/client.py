@@ -1,20 +1,17 @@
 """Start runs, send them signals, and see what became of them: from any process that reaches the store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from perdure.authoring.workflow import Workflow
 from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_datetime, to_microseconds
-from perdure.codec.failures import decode_failure
-from perdure.codec.parameters import encode_unbound
-from perdure.codec.values import canonical, decode, digest, encode
+from perdure.codec.plain import plain
 from perdure.errors import BadInput, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
 from perdure.ids import ID_BYTES, Entropy, OsEntropy, id_of, new_id
 from perdure.lifecycle import Lifecycle
 from perdure.model.records import Record, RecordKind
-from perdure.model.runs import NewRun, NewSignal, RunRow
+from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow
 from perdure.model.states import RunState
 from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, shown
 from perdure.settings import DEFAULTS, Settings
@@ -25,6 +22,7 @@ from perdure.store.protocol import Started, Store, UnknownOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from perdure.authoring.workflow import Workflow
     from perdure.blocking import BlockingClient
 
 T = TypeVar("T")
@@ -109,6 +107,8 @@ class Client:
         known = self._known(workflow)
         limit = self._settings.limits.payload_bytes
         if known is None:
+            from perdure.codec.parameters import encode_unbound  # where something is written: commands that only read load no pydantic
+
             name = str(workflow)
             return await self._start(name, encode_unbound(args, kwargs, what=f"workflow {name}", limit=limit), id)
         return await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id)
@@ -118,6 +118,8 @@ class Client:
         known = self._known(workflow)
         limit = self._settings.limits.payload_bytes
         if known is None:
+            from perdure.codec.parameters import encode_unbound
+
             return await self._start(workflow, encode_unbound((), given, what=f"workflow {workflow}", limit=limit), id)
         return await self._start(known.name, known.parameters.encode_json(given, limit=limit), id)
 
@@ -125,11 +127,15 @@ class Client:
         if isinstance(workflow, str):
             _checked(workflow, "workflow name", self._settings.limits.id_characters)
             return self._workflows.get(workflow)
+        from perdure.authoring.workflow import Workflow
+
         if not isinstance(workflow, Workflow):
             raise UnknownWorkflow(f"{workflow!r} is not a workflow: decorate it with @workflow, or give its name")
         return workflow
 
     async def _start(self, name: str, payload: bytes, id: str | None) -> Run:
+        from perdure.codec.values import canonical, digest
+
         chance = self._entropy.bytes(ID_BYTES + SEED_BYTES)
         run_id = id_of(self._clock.now(), chance[:ID_BYTES]) if id is None else _checked(id, "id", self._settings.limits.id_characters)
         input_hash = digest(name.encode() + b"\0" + canonical(payload))
@@ -181,6 +187,14 @@ class Client:
         last = found[limit - 1] if len(found) > limit else None
         return Page(runs, None if last is None else f"{last.created_at}-{last.id}")
 
+    async def counts(self) -> dict[str, int]:
+        """How many runs are in each state that any run is in. Looks at every run."""
+        return {state.value: count for state, count in (await self._store.counts()).items()}
+
+    async def attempts_of(self, run_id: str) -> Sequence[AttemptRow]:
+        """Steps that have failed and will be tried again, as they are stored."""
+        return await self._store.attempts(run_id)
+
     async def status_of(self, run_id: str) -> RunStatus:
         return await status_of(self._store, self._clock.now(), await self._row(run_id))
 
@@ -189,6 +203,8 @@ class Client:
         return [shown(record) for record in await self._store.history(run_id)]
 
     async def send_signal(self, run_id: str, topic: str, payload: Any, key: str | None) -> None:
+        from perdure.codec.values import encode
+
         limits = self._settings.limits
         _checked(topic, "topic", limits.id_characters)
         if key is not None:
@@ -242,11 +258,13 @@ class Client:
         if last is None or last.kind not in (RecordKind.COMPLETED, RecordKind.FAILED):
             raise RunCancelled(f"run {run_id!r} was cancelled")
         if last.kind is RecordKind.FAILED:
+            from perdure.codec.failures import decode_failure
+
             cause = decode_failure(last.error or b"{}")
             raise RunFailed(f"run {run_id!r} of workflow {workflow!r} failed: {type(cause).__name__}: {cause}") from cause
         known = self._workflows.get(workflow)
         payload = last.output or b"null"
-        return known.returns.decode(payload) if known is not None else decode(payload, Any, what=f"result of run {run_id}")
+        return known.returns.decode(payload) if known is not None else plain(payload, what=f"result of run {run_id}")
 
     @contextmanager
     def _watch(self, run_id: str) -> "Iterator[Watcher]":

@@ -235,9 +235,17 @@ class SchemaTooNew(StoreError):
 
 
 class SchemaTooOld(StoreError):
-    """The store lacks migrations; run `perdure db migrate`."""
+    """The store lacks migrations; run `perdure db migrate`. `version` is the store's, `pending` names what it lacks."""
 
     code = "schema_too_old"
+
+    def __init__(self, message: str, version: int = 0, pending: tuple[str, ...] = ()) -> None:
+        super().__init__(message, version, pending)
+        self.version = version
+        self.pending = pending
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class UnsafeFileSystem(StoreError):

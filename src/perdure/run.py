@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from perdure.clock import Duration, to_datetime
-from perdure.codec.failures import describe_failure
-from perdure.codec.values import decode
+from perdure.codec.plain import describe_failure, plain
 from perdure.model.records import Record
 
 if TYPE_CHECKING:
@@ -150,4 +149,4 @@ def shown(record: Record) -> RunRecord:
 
 
 def _value(payload: bytes | None) -> Any:
-    return None if payload is None else decode(payload, Any, what="record")
+    return None if payload is None else plain(payload, what="record")

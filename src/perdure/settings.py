@@ -59,6 +59,18 @@ class Settings:
     make_room_seconds_first: float = 2.0  # how long a worker claims nothing else so that a suspect can run alone
     make_room_seconds: float = 30.0  # the same after it was in vain again and again
     make_room_pauses: float = 10.0  # times as long it claims others before it makes room again
+    trouble_seconds: float = 30.0  # how long on_trouble may take; for twice as long nobody else tells the same trouble
+    troubles_at_once: int = 10
+    trouble_retry_seconds_first: float = 5.0
+    trouble_retry_seconds_most: float = 600.0
+    trouble_tries_most: int = 450  # three days
+    stranded_seconds: float = 300.0  # how long a run may be due with no live worker that knows its workflow
+    stranded_look_seconds: float = 30.0
+    stranded_most: int = 1000  # so many are told; beyond that nobody reads them one by one
+    blocked_loop_seconds: float = 0.5  # how long code may hold the event loop before it is named
+    watch_seconds: float = 0.5  # how often the event loop is looked at
+    blocked_again_seconds: float = 10.0  # the same line is named again after this long, then twice as long, …
+    blocked_again_seconds_most: float = 3600.0
 
 
 DEFAULTS = Settings()

@@ -3,8 +3,7 @@
 from typing import Any
 
 from perdure.clock import Instant, to_datetime
-from perdure.codec.failures import describe_failure
-from perdure.codec.values import decode
+from perdure.codec.plain import describe_failure, plain
 from perdure.errors import DecodeError
 from perdure.model.runs import AttemptRow, RunRow
 from perdure.model.states import RunState
@@ -81,7 +80,7 @@ def moment(instant: Instant | None) -> Any:
 def value(payload: bytes | None) -> Any:
     """What is damaged in one run is shown as such: it hides no other."""
     try:
-        return None if payload is None else decode(payload, Any, what="damaged")
+        return None if payload is None else plain(payload, what="damaged")
     except DecodeError as error:
         return str(error)
 

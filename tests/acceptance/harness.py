@@ -139,6 +139,8 @@ class Stage:
         assert lease.presence is not None
         lock = Path(lease.presence.path)
         left = {path: path.read_bytes() for path in (lock, lock.with_suffix(".crumbs"))}
+        if engine._telling is not None:
+            engine._telling.stop()
         worker._is_stopping = True
         worker._lookout.stop()
         worker._drop_everything()

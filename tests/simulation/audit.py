@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from perdure.codec.failures import describe_failure
+from perdure.codec.plain import describe_failure
 from perdure.codec.values import decode
 from tests.simulation.ledger import Ledger
 from tests.simulation.replaying import Replays

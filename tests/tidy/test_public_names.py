@@ -15,6 +15,7 @@ PUBLIC = {
     "Retry",
     "Run",
     "RunStatus",
+    "Trouble",
     "continue_as_new",
     "errors",
     "info",

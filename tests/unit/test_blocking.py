@@ -13,7 +13,7 @@ from perdure.blocking import BlockingClient, BlockingRun
 from perdure.errors import RunConflict, RunNotFound
 from perdure.run import Run
 
-OF_THE_INSIDE = {"blocking", "status_of", "history_of", "send_signal", "resume_run", "wait_for_result", "wait"}
+OF_THE_INSIDE = {"blocking", "status_of", "history_of", "attempts_of", "send_signal", "resume_run", "wait_for_result", "wait"}
 """What handles on runs call, and what makes the one from the other."""
 
 

@@ -3,7 +3,7 @@
 import importlib
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -15,6 +15,11 @@ from perdure.cli.complaints import Complaint
 from perdure.cli.exits import Exit
 
 Found = Workflow[..., Any]
+
+
+def load_apps(apps: Sequence[str]) -> list[Found]:
+    """The workflows of several APPs; one that two of them bring is one."""
+    return _unique(" and ".join(apps), [one for app in apps for one in load_workflows(app)])
 
 
 def load_workflows(app: str) -> list[Found]:
@@ -39,6 +44,8 @@ def _load_file(path: Path) -> ModuleType:
         raise Complaint(f"there is no file {path}", f"you are in {Path.cwd()}; give the file's path, or a package.module", Exit.USAGE)
     name = path.stem
     if name in sys.modules:
+        if getattr(sys.modules[name], "__file__", None) == str(path.resolve()):
+            return sys.modules[name]
         raise Complaint(f"{path} has the name of a module that is loaded already, {name!r}", "rename it, or give it as package.module")
     spec = spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:

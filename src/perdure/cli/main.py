@@ -8,8 +8,11 @@ from typing import NoReturn
 import click
 
 from perdure.cli.commands.check import check
+from perdure.cli.commands.completion import VARIABLE, completion
 from perdure.cli.commands.db import db
 from perdure.cli.commands.demo import demo
+from perdure.cli.commands.dev import dev
+from perdure.cli.commands.doctor import doctor
 from perdure.cli.commands.run import run
 from perdure.cli.commands.run_export import export
 from perdure.cli.commands.worker import worker
@@ -61,12 +64,15 @@ def cli() -> None:
     """Durable workflows: ordinary async functions that survive the process they run in."""
 
 
+cli.add_command(dev)
 cli.add_command(worker)
 cli.add_command(check)
 cli.add_command(run)
 run.add_command(export)
 cli.add_command(db)
+cli.add_command(doctor)
 cli.add_command(demo)
+cli.add_command(completion)
 
 
 def perform(arguments: Sequence[str]) -> int:
@@ -104,6 +110,6 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
-    if "_PERDURE_COMPLETE" in os.environ:
+    if VARIABLE in os.environ:
         cli.main(prog_name="perdure")  # a shell asks how a word may go on
     sys.exit(perform(sys.argv[1:]))

@@ -41,6 +41,11 @@ class Stopping:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ask if self._count == 1 else self._hurry, signal.Signals(number))
 
+    def ask(self, why: str) -> None:
+        """Somebody else than a signal wants the end."""
+        log.warning("stopping: %s", why)
+        self.asked.set()
+
     def _ask(self, number: signal.Signals) -> None:
         log.info("%s: stopping; steps under way may end, once more to give them up", number.name)
         self.exit = Exit.INTERRUPTED if number == signal.SIGINT else Exit.OK

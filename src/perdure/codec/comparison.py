@@ -9,9 +9,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel
-
-from perdure.codec.natural import natural
+from perdure.codec.natural import is_of_pydantic, natural
 from perdure.codec.refusal import Cause, Refusal, path_of, shown
 
 JSON_TYPES = (str, int, float, list, dict)
@@ -44,7 +42,7 @@ def fields_of(given: Any, back: Any) -> list[tuple[str, Any, Any]] | None:
     """The fields of two objects of one dataclass or one pydantic model, in pairs."""
     if type(given) is not type(back):
         return None
-    if isinstance(given, BaseModel):
+    if is_of_pydantic(given, "BaseModel"):
         names = [*type(given).model_fields, *(given.model_extra or ()), *(back.model_extra or ())]
     elif dataclasses.is_dataclass(given):
         names = [field.name for field in dataclasses.fields(given)]

@@ -13,12 +13,12 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from perdure.codec.natural import is_plain
+from perdure.codec.plain import UNREADABLE, described, parsed
 from perdure.errors import CompensationFailed, DecodeError, StepFailed
 
 GROUPS = (ExceptionGroup, CompensationFailed)
 GROUP_MOST = 20  # exceptions of one group that are kept as such
 GROUP_DEPTH_MOST = 4
-UNREADABLE = {"type": "unknown", "message": "the stored failure cannot be read", "traceback": ""}
 
 
 def encode_failure(error: BaseException, *, message_characters: int, traceback_characters: int) -> bytes:
@@ -104,15 +104,6 @@ def type_name(kind: type) -> str:
     return clean(f"{kind.__module__}.{kind.__qualname__}")
 
 
-def describe_failure(payload: bytes) -> dict[str, Any]:
-    """Type, message and traceback as text, for history and the command line."""
-    return described(parsed(payload))
-
-
-def described(failure: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: str(failure.get(key, unknown)) for key, unknown in UNREADABLE.items()}
-
-
 def decode_failure(payload: bytes) -> Exception:
     """The original exception if its class is loaded already and what is built from its arguments is equal to it; else StepFailed."""
     return rebuilt(parsed(payload), is_replay=False)
@@ -121,14 +112,6 @@ def decode_failure(payload: bytes) -> Exception:
 def replayed_failure(payload: bytes) -> Exception:
     """What the first run saw. DecodeError where it saw the original exception and that cannot be built here."""
     return rebuilt(parsed(payload), is_replay=True)
-
-
-def parsed(payload: bytes) -> Mapping[str, Any]:
-    try:
-        failure = from_json(payload)
-    except ValueError:  # recorded: replays must go on to see one and the same failure
-        return UNREADABLE
-    return failure if isinstance(failure, dict) else UNREADABLE
 
 
 def rebuilt(failure: Mapping[str, Any], *, is_replay: bool) -> Exception:

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import math
+import sys
 import types
 from collections import deque
 from datetime import date, datetime
@@ -20,7 +21,6 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import from_json, to_json, to_jsonable_python
 
 from perdure.codec.refusal import Refusal, path_of, shown, shown_error
@@ -28,6 +28,7 @@ from perdure.codec.refusal import Refusal, path_of, shown, shown_error
 DEPTH_MOST = 180  # the JSON parser refuses beyond 200 levels, the envelope takes a few
 INT_BITS_MOST = 14_280  # 4,300 digits, the most that the JSON parser and Python's own int() read
 
+MASKED = "is a secret, which would be stored masked; fetch it inside the step that needs it"
 ATOMS = frozenset((str, int, float, bool, types.NoneType))
 KEY_TYPES = (str, int, float, Enum, UUID, Decimal, datetime, date, types.NoneType)
 AS_TEXT = (PurePath, IPv4Address, IPv6Address, IPv4Network, IPv6Network, IPv4Interface, IPv6Interface)
@@ -37,7 +38,6 @@ ADVICE: tuple[tuple[tuple[type, ...], str], ...] = (
     ((abc.Coroutine, abc.Awaitable), "is a coroutine that was not awaited; await it first"),
     ((abc.AsyncIterator,), "is an asynchronous generator; collect what it yields into a list"),
     ((abc.Iterator,), "is a generator or iterator; collect what it yields into a list"),
-    ((SecretStr, SecretBytes), "is a secret, which would be stored masked; fetch it inside the step that needs it"),
     ((type,), "is a class; pass its name"),
     ((types.FunctionType, types.MethodType, types.BuiltinFunctionType), "is a function; pass data and call it where it is needed"),
     ((BaseException,), "is an exception; pass its text"),
@@ -93,7 +93,7 @@ def plain_form(value: object, depth: int) -> Any:
         return in_order([below(item, "{…}", depth) for item in value])
     if isinstance(value, (list, tuple, deque, abc.ValuesView)):
         return [below(item, f"[{index}]", depth) for index, item in enumerate(value)]
-    if isinstance(value, BaseModel):
+    if is_of_pydantic(value, "BaseModel"):
         return natural_model(value, depth)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: below(getattr(value, field.name), f".{field.name}", depth) for field in dataclasses.fields(value)}
@@ -147,7 +147,13 @@ def natural_key(key: object) -> str:
     return str(next(iter(from_json(to_json({key: None})))))
 
 
-def natural_model(model: BaseModel, depth: int) -> Any:
+def is_of_pydantic(value: object, *names: str) -> bool:
+    """Whether it is of one of these classes. A program that has none need not load them: that takes longer than most commands."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and isinstance(value, tuple(getattr(pydantic, name) for name in names))
+
+
+def natural_model(model: Any, depth: int) -> Any:
     try:
         dumped = model.model_dump(round_trip=True, by_alias=False, warnings=False)
     except Exception as error:  # a model's own serializers may raise anything
@@ -156,6 +162,8 @@ def natural_model(model: BaseModel, depth: int) -> Any:
 
 
 def natural_leaf(value: object) -> Any:
+    if is_of_pydantic(value, "SecretStr", "SecretBytes"):
+        raise Refusal(MASKED)
     for kinds, advice in ADVICE:
         if isinstance(value, kinds):
             raise Refusal(advice)

@@ -12,16 +12,17 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from pydantic import ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import ValidationError, from_json, to_json
 
 from perdure.codec.comparison import check_same
 from perdure.codec.natural import is_plain, natural
 from perdure.codec.refusal import Cause, Refusal, check_size, path_of, shown, shown_error
-from perdure.codec.schemas import Schema
 from perdure.errors import DecodeError, PerdureError
+
+if TYPE_CHECKING:
+    from perdure.codec.schemas import Schema
 
 CACHED_HINTS_MOST = 2000
 DIGEST_BYTES = 12
@@ -67,10 +68,12 @@ class Codec:
         self.problem = problem  # why the hint cannot be used; then only values that are plain JSON are stored
 
     @cached_property
-    def schema(self) -> Schema | None:
+    def schema(self) -> "Schema | None":
         """None where any JSON is right: there is no hint, or it cannot be used."""
         if self.problem or needs_no_schema(self.hint):
             return None
+        from perdure.codec.schemas import Schema  # with it comes all of pydantic, which commands on plain JSON need not wait for
+
         try:
             return Schema(self.hint, self.namespace, is_closed=self.is_closed)
         except Exception as error:  # recorded: it is told to whoever needs more than plain JSON

@@ -57,6 +57,11 @@ class Crumbs:
 
         return watched_function
 
+    def executing_here(self) -> str | None:
+        """The run whose code holds the event loop now; from any thread."""
+        content = bytes(self._map[:_SLOT_BYTES])
+        return content[1:].split(b"\0", 1)[0].decode(errors="replace") if content[:1] == b"\1" else None
+
     def take_slot(self) -> int:
         """A slot for a thread; 0, the loop's, is never handed out. None left is a mistake of the caller: there are as many as threads."""
         return self._free.pop()

@@ -48,6 +48,9 @@ class Ports:
     stand_in: Callable[[Step[..., Any]], Step[..., Any]] = _itself
     """What is run for a step: itself, or a double in a test."""
     beats_in_thread: bool | None = True
-    """Renew the lease from a thread; a simulation renews from its loop. None: nobody renews it, for the time of leases stands still."""
+    """Renew the lease from a thread, and watch the loop from another; a simulation renews from its loop.
+
+    None: nobody renews it, for the time of leases stands still.
+    """
     reached: Callable[[str], None] = _nothing
     """Told the name of each crash point as it is passed."""

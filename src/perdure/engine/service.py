@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, Self
 
 from perdure.authoring.workflow import Workflow
@@ -9,6 +10,8 @@ from perdure.client import Client
 from perdure.clock import Duration
 from perdure.engine.ports import Ports
 from perdure.engine.retention import retaining
+from perdure.engine.telling import OnTrouble, Telling
+from perdure.engine.watchdog import Watchdog
 from perdure.engine.worker import Worker
 from perdure.errors import NameTaken, UnknownWorkflow
 from perdure.model.runs import NewRun, NewSignal
@@ -24,6 +27,10 @@ class Engine(Client):
 
     Runs are kept for ever unless `retention` says how long after their end, by how they ended:
     `retention={"completed": timedelta(days=30), "cancelled": timedelta(days=7)}`.
+
+    `on_trouble` is called with a `Trouble` once for each run of the store that failed, was quarantined, or is stranded (due for five
+    minutes with no live worker that knows its workflow), by one of the engines that have one. It is called again if it raises or takes
+    longer than 30 s, with growing pauses for three days, and after a crash between the call and its note: `trouble.key` tells a repeat.
     """
 
     def __init__(
@@ -34,16 +41,21 @@ class Engine(Client):
         namespace: str = "default",
         migrate: bool = True,
         retention: Mapping[str, Duration] | None = None,
+        on_trouble: OnTrouble | None = None,
         settings: Settings = DEFAULTS,
         ports: Ports | None = None,
     ) -> None:
         super().__init__(url, namespace=namespace, settings=retaining(settings, retention or {}))
+        import_module("perdure.codec.schemas")  # with it comes pydantic: now, not when the first step would hold up the loop for it
         self._workflows = _by_name(workflows)
         self._migrate = migrate
+        self._on_trouble = on_trouble
         self._ports = ports or Ports()
         self._clock = self._ports.clock
         self._entropy = self._ports.entropy
         self._worker: Worker | None = None
+        self._telling: Telling | None = None
+        self._watchdog: Watchdog | None = None
         self._keeps_watching = True  # its worker watches all the time anyway
 
     async def __aenter__(self) -> Self:
@@ -52,6 +64,12 @@ class Engine(Client):
         try:
             self._worker = Worker(store, self._namespace, self._workflows, self._ports, self._settings, self._ended)
             await self._worker.start()
+            if self._ports.beats_in_thread:
+                self._watchdog = Watchdog(self._worker.loop, self._settings, self._worker.executing)
+                self._watchdog.start()
+            if self._on_trouble is not None:
+                self._telling = Telling(store, self._on_trouble, self._ports, self._settings)
+                self._telling.start()
         except BaseException:
             await store.close()
             raise
@@ -59,6 +77,10 @@ class Engine(Client):
 
     async def __aexit__(self, *_: object) -> None:
         try:
+            if self._watchdog is not None:
+                self._watchdog.stop()
+            if self._telling is not None:
+                self._telling.stop()
             if self._worker is not None:
                 await self._worker.stop()
         finally:

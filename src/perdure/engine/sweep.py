@@ -49,6 +49,11 @@ async def _look_after(store: Store, clock: Clock, worker: WorkerRow) -> None:
         log.warning("whether worker %s is dead could not be told or recorded: %s", worker.incarnation, error)
 
 
+def is_dead(store: Store, clock: Clock, worker: WorkerRow) -> bool:
+    """Whether a sweep would declare it dead. Raises OSError where nobody can tell."""
+    return _is_dead(worker, _here(store, worker.lock), clock)
+
+
 def _here(store: Store, lock: str) -> str:
     """Its file in this process's own folder: another container may have the same folder mounted elsewhere."""
     folder = store.locks_folder

@@ -69,6 +69,7 @@ class Worker:
         self._clock_steps = ClockSteps(ports.clock, settings.clock_step_seconds)
         self._suspects = Suspects(settings, self._crumbs, self._has_attempts, self._committer.want_claims)
         self._loading = Loading(store, settings, self._loaded, self._spawn)
+        self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
         self._activation = Activation(

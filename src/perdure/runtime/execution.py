@@ -232,6 +232,7 @@ class Execution:
             self._taken = self.issued
             for number in self.open:
                 self._abandon(number)
+            self._loop.warn_of_unfinished(self._main)
             self.close()
 
     def close(self) -> None:

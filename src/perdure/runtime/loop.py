@@ -21,6 +21,7 @@ from perdure.runtime.tasks import AnyCoroutine, NumberedFuture, NumberedTask, ca
 Ts = TypeVarTuple("Ts")
 log = logging.getLogger("perdure.workflow")
 CALLBACKS_MOST = 1_000_000  # in one activation; code that spins for ever must not hold the worker
+TASKS_NAMED_MOST = 10  # in a warning
 GENERATORS_LEAST = 64  # so many are held before the finished ones are sorted out
 
 
@@ -194,6 +195,17 @@ class RunLoop(RefusingLoop):
             self._forget_everything()
         for one in stubborn:
             log.warning("run %s: workflow code swallows every exception and cannot be closed; it is kept suspended: %r", self.host, one)
+
+    def warn_of_unfinished(self, main: asyncio.Task[object] | None) -> None:
+        """The run has ended; tasks that are not done end with it, and what they had not recorded does not happen."""
+        left = [task for task in self.tasks.values() if task is not main and not task.done()]
+        if left and not self.is_replaying:
+            names = ", ".join(f"{task.get_name()} ({getattr(task.get_coro(), '__qualname__', '?')})" for task in left[:TASKS_NAMED_MOST])
+            more = f" and {len(left) - TASKS_NAMED_MOST} more" if len(left) > TASKS_NAMED_MOST else ""
+            log.warning(
+                "run %s has ended with tasks still running, which are given up: %s%s; await them, or cancel them, before the end",
+                self.name, names, more,
+            )  # fmt: skip
 
     def _suspended(self) -> list[NumberedTask | AsyncGenerator[Any, Any]]:
         """The latest first: what was started last is closed before what started it."""

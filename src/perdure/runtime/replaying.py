@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from perdure.authoring.step import Step
 from perdure.authoring.workflow import Workflow
-from perdure.codec.failures import describe_failure, encode_failure
+from perdure.codec.failures import encode_failure
+from perdure.codec.plain import describe_failure
 from perdure.errors import CorruptedHistory, NonDeterminism, PerdureError
 from perdure.model.histories import History
 from perdure.model.records import Record, RecordKind

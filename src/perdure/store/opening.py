@@ -4,6 +4,8 @@ from perdure.clock import Clock, HostClock
 from perdure.errors import StoreError
 from perdure.store.inspection import Inspection
 from perdure.store.protocol import Store
+from perdure.store.sqlite.backing_up import back_up
+from perdure.store.sqlite.database import MEMORY
 from perdure.store.sqlite.inspection import SqliteInspection
 from perdure.store.sqlite.store import SqliteStore
 
@@ -18,6 +20,14 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
 def open_inspection(url: str, *, namespace: str = "default") -> Inspection:
     """The same store for reading only, without a trace. Raises StoreError for another form."""
     return SqliteInspection(path_of(url), namespace=namespace)
+
+
+def back_up_store(url: str, target: str) -> int:
+    """Copy the store into a new file while workers go on; its size in bytes. Raises StoreError."""
+    path = path_of(url)
+    if path == MEMORY:
+        raise StoreError("a store in memory ends with its process and has no backup; use a file")
+    return back_up(path, target)
 
 
 def path_of(url: str) -> str:

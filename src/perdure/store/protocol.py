@@ -15,6 +15,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.store.calls import Call
 from perdure.store.endings import Ending
+from perdure.store.oversight import Oversight
 
 STRIKES_ALONE = 2  # deaths under a run's code after which it runs alone: from there on no neighbour can be the cause
 STRIKES_MOST = 5  # deaths, the last ones alone, after which it is quarantined
@@ -190,7 +191,7 @@ class SchemaStatus:
     pending: tuple[str, ...]  # names of migrations not applied yet
 
 
-class Store(Protocol):
+class Store(Oversight, Protocol):
     """A namespace of one database."""
 
     async def open(self, *, create: bool, migrate: bool) -> None:

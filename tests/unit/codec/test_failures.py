@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import BaseModel
 
-from perdure.codec.failures import decode_failure, describe_failure, encode_failure
+from perdure.codec.failures import decode_failure, encode_failure
+from perdure.codec.plain import describe_failure
 from perdure.errors import EncodeError, RetryAfter, StepFailed, StepOutcomeUnknown
 from tests.unit.codec.samples import json_values, text
 

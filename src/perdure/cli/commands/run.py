@@ -11,6 +11,7 @@ from perdure.cli.exits import Exit
 from perdure.cli.inputs import json_object, json_value, seconds
 from perdure.cli.options import Choices, common_options, pass_choices
 from perdure.cli.output import json_text, print_list, print_one
+from perdure.cli.suggesting import run_ids, workflow_names
 
 if TYPE_CHECKING:
     from perdure.client import Client
@@ -29,7 +30,7 @@ def run() -> None:
 
 
 @run.command()
-@click.argument("name")
+@click.argument("name", shell_complete=workflow_names)
 @click.option("--id", "run_id", metavar="ID", help="Your name for it, e.g. the order's number: starting twice is then starting once.")
 @click.option("--input", "given", metavar="JSON", help="Arguments by parameter name, as a JSON object; - reads standard input.")
 @click.option("--wait", is_flag=True, help="Wait for its end and print the result; exit 1 if it fails.")
@@ -65,7 +66,7 @@ def start(choices: Choices, name: str, run_id: str | None, given: str | None, wa
 
 
 @run.command("list")
-@click.option("--workflow", metavar="NAME", help="Only runs of this workflow.")
+@click.option("--workflow", metavar="NAME", shell_complete=workflow_names, help="Only runs of this workflow.")
 @click.option("--status", type=click.Choice(_STATES), help="Only runs in this state.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many at most.")
 @click.option("--cursor", help="Go on where the page before ended: the cursor it gave.")
@@ -97,7 +98,7 @@ def list_runs(choices: Choices, workflow: str | None, status: str | None, limit:
 
 
 @run.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=run_ids)
 @common_options
 @pass_choices
 def show(choices: Choices, run_id: str) -> None:
@@ -120,7 +121,7 @@ def show(choices: Choices, run_id: str) -> None:
 
 
 @run.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=run_ids)
 @common_options
 @pass_choices
 def history(choices: Choices, run_id: str) -> None:
@@ -154,7 +155,7 @@ def _first_of(document: dict[str, Any], *names: str) -> Any:
 
 
 @run.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=run_ids)
 @click.argument("topic")
 @click.option("--payload", metavar="JSON", help="What to send; - reads standard input. Default: null.")
 @click.option("--key", help="Names this message: sent again with the same key it arrives once.")
@@ -184,7 +185,7 @@ def signal(choices: Choices, run_id: str, topic: str, payload: str | None, key: 
 
 
 @run.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=run_ids)
 @_timeout
 @common_options
 @pass_choices

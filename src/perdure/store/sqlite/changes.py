@@ -6,10 +6,11 @@ from typing import assert_never
 
 import apsw
 
-from perdure.clock import Instant
+from perdure.clock import SECOND, Instant
 from perdure.errors import PerdureError
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
+from perdure.model.troubles import TroubleKind
 from perdure.store.calls import Call
 from perdure.store.endings import Continue, Ending, Finish, Park, PutAside, Quarantine, Release
 from perdure.store.protocol import Change, DueTimer, Written
@@ -21,6 +22,8 @@ from perdure.store.sqlite.wishes import CANCEL, NOTHING, PAUSE, Wish, Wishes, ca
 
 SQL = named_queries("checkpoints")
 NOTHING_KEPT = (None, None, None)
+UNTOLD_KEPT = 3 * 86400 * SECOND  # a trouble that nobody asked for is forgotten then: no engine of the store wants to be told
+UNTOLD_PAGE = 1000
 
 
 class NotOwned(PerdureError):
@@ -53,6 +56,7 @@ class Rows:
     outdate: list[Row] = field(default_factory=list)
     forget_attempts: list[Row] = field(default_factory=list)
     forget_tries: list[Row] = field(default_factory=list)
+    trouble: list[Row] = field(default_factory=list)
 
     def write(self, db: apsw.Connection) -> None:
         """Raises NotOwned where a run is not the writer's."""
@@ -80,6 +84,10 @@ class Rows:
         many(db, "meet", self.met)
         many(db, "tell_cancel", self.tell_cancel)
         many(db, "forget_requests", self.forget_requests)
+        if self.trouble:
+            many(db, "trouble", self.trouble)
+            namespace, *_, now = self.trouble[0]
+            many(db, "forget_untold", [(namespace, now - UNTOLD_KEPT, UNTOLD_PAGE)])
 
 
 def many(db: apsw.Connection, name: str, rows: Sequence[Row]) -> int:
@@ -221,8 +229,11 @@ class Gathering:
                 (self.rows.forget_tries if state is RunState.FAILED else self.rows.forget_attempts).append(mine[:2])
                 if wishes or state is not RunState.COMPLETED:  # a run that was told of a cancel does not complete
                     self.rows.forget_requests.append(mine[:2])
+                if state is RunState.FAILED:
+                    self.rows.trouble.append((*mine[:2], TroubleKind.FAILED, self._now))
             case Quarantine(error=error):
                 self.rows.quarantine.append((*mine, error, *kept))
+                self.rows.trouble.append((*mine[:2], TroubleKind.QUARANTINED, self._now))
                 met = wishes
             case Park(wake_at=wake_at, waiting_for=waiting_for):
                 self.rows.give_up.append((*mine, wake_at, waiting_for, False, *kept))

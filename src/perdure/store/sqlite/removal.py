@@ -12,7 +12,7 @@ from perdure.store.sqlite.requests import existing
 from perdure.store.sqlite.statements import change, fetch
 
 SQL = named_queries("removal")
-TABLES = ("history", "generations", "outdated", "attempts", "inbox", "requests", "keys", "suspects", "run")
+TABLES = ("history", "generations", "outdated", "attempts", "inbox", "requests", "keys", "suspects", "troubles", "run")
 
 
 def delete(db: apsw.Connection, namespace: str, run_id: str) -> None:

@@ -8,6 +8,7 @@ import apsw
 
 from perdure.clock import Clock, Instant
 from perdure.errors import CorruptedHistory
+from perdure.model.findings import Group
 from perdure.model.generations import seed_of
 from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, RunRow
@@ -16,7 +17,7 @@ from perdure.store.protocol import BadItem, Loaded, Started, Summary
 from perdure.store.sqlite.failures import REFUSES_DATA
 from perdure.store.sqlite.generations import ALL_POSITIONS, FIRST, Part, generation, lineage
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.rows import attempt_row, input_checksum, record_row, run_row, summary_row
+from perdure.store.sqlite.rows import STATES, attempt_row, input_checksum, record_row, run_row, summary_row
 from perdure.store.sqlite.statements import change, fetch
 
 SQL = named_queries("runs")
@@ -99,6 +100,19 @@ def listed(
         for row in fetch(db, SQL["listed_of_workflow"], {**values, "workflow": workflow, "state": one})
     ]
     return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:limit]
+
+
+def groups(db: apsw.Connection, namespace: str) -> list[Group]:
+    return [Group(*row) for row in fetch(db, SQL["groups"], (namespace,))]
+
+
+def newest(db: apsw.Connection, namespace: str) -> Instant | None:
+    found: Instant | None = fetch(db, SQL["newest"], (namespace,))[0][0]
+    return found
+
+
+def counts(db: apsw.Connection, namespace: str) -> dict[RunState, int]:
+    return {STATES[state]: count for state, count in fetch(db, SQL["counts"], (namespace,))}
 
 
 # ── histories ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,12 +7,29 @@ from functools import partial
 
 from perdure.clock import Clock, Instant, Microseconds
 from perdure.errors import SchemaTooOld, StoreError, StoreNotFound
+from perdure.model.findings import Finding, Group
 from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
+from perdure.model.troubles import Stranded, TroubleRow
 from perdure.settings import DEFAULTS
 from perdure.store.protocol import Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
-from perdure.store.sqlite import checkpoints, claims, outdated, removal, requests, retries, runs, schema, signals, wishes, workers
+from perdure.store.sqlite import (
+    checkpoints,
+    claims,
+    outdated,
+    removal,
+    requests,
+    retries,
+    runs,
+    schema,
+    signals,
+    stranded,
+    troubles,
+    vitals,
+    wishes,
+    workers,
+)
 from perdure.store.sqlite.database import Database
 from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.threads import ThreadRunner
@@ -70,7 +87,9 @@ class SqliteStore:
         if status.version == 0 and not (create and migrate):
             raise StoreNotFound(f"{self._database.path} is empty; start an Engine there, or run `perdure db migrate`, to create a store")
         if status.pending and not migrate:
-            raise SchemaTooOld(f"{self._database.path} lacks {', '.join(status.pending)}; run `perdure db migrate`")
+            raise SchemaTooOld(
+                f"{self._database.path} lacks {', '.join(status.pending)}; run `perdure db migrate`", status.version, status.pending
+            )
         while status.pending:
             status = await runner.write(partial(schema.apply_next, clock=self._clock))
 
@@ -86,6 +105,9 @@ class SqliteStore:
 
     async def schema(self) -> SchemaStatus:
         return await self.runner.read(schema.read_status)
+
+    async def examine(self) -> Sequence[Finding]:
+        return [await self.runner.write(vitals.durability), *vitals.surroundings(self._database)]
 
     @property
     def locks_folder(self) -> str | None:
@@ -126,6 +148,7 @@ class SqliteStore:
         function = partial(
             workers.declare_dead,
             namespace=self._namespace,
+            clock=self._clock,
             incarnation=incarnation,
             seen_expires_at=seen_expires_at,
             executing=executing,
@@ -198,6 +221,15 @@ class SqliteStore:
         function = partial(runs.listed, namespace=self._namespace, workflow=workflow, state=state, limit=limit, before=before)
         return await self.runner.read(function)
 
+    async def groups(self) -> Sequence[Group]:
+        return await self.runner.read(partial(runs.groups, namespace=self._namespace))
+
+    async def newest(self) -> Instant | None:
+        return await self.runner.read(partial(runs.newest, namespace=self._namespace))
+
+    async def counts(self) -> Mapping[RunState, int]:
+        return await self.runner.read(partial(runs.counts, namespace=self._namespace))
+
     # ── what people want of a run ────────────────────────────────────────────────────────────────────────────────────
 
     async def wanted(self, run_id: str) -> Sequence[str]:
@@ -225,3 +257,24 @@ class SqliteStore:
             removal.purge, namespace=self._namespace, clock=self._clock, keep=keep, runs_most=runs_most, records_most=records_most
         )
         return await self.runner.write(function)
+
+    # ── troubles ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def take_troubles(self, limit: int, hold: Microseconds) -> Sequence[TroubleRow]:
+        if not await self.runner.read(partial(troubles.has_due, namespace=self._namespace, now=self._clock.now())):
+            return ()  # without a write: every engine asks again and again
+        return await self.runner.write(partial(troubles.take, namespace=self._namespace, clock=self._clock, limit=limit, hold=hold))
+
+    async def settle_trouble(self, trouble: TroubleRow, again_after: Microseconds | None) -> None:
+        function = partial(troubles.settle, namespace=self._namespace, clock=self._clock, trouble=trouble, again_after=again_after)
+        await self.runner.write(function)
+
+    async def note_stranded(self, due_for: Microseconds, most: int) -> None:
+        function = partial(stranded.look, namespace=self._namespace, now=self._clock.now(), due_for=due_for, most=most)
+        gone, fresh = await self.runner.read(function)
+        if gone or fresh:
+            await self.runner.write(partial(stranded.note, gone=gone, fresh=fresh))
+
+    async def stranded(self, due_for: Microseconds, limit: int) -> Sequence[Stranded]:
+        function = partial(stranded.stranded, namespace=self._namespace, now=self._clock.now(), due_for=due_for, limit=limit)
+        return await self.runner.read(function)

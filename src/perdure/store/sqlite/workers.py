@@ -59,13 +59,20 @@ def listed(db: apsw.Connection, namespace: str) -> Sequence[WorkerRow]:
 
 
 def declare_dead(
-    db: apsw.Connection, namespace: str, incarnation: str, seen_expires_at: Microseconds, executing: frozenset[str], was_alone: bool
+    db: apsw.Connection,
+    namespace: str,
+    clock: Clock,
+    incarnation: str,
+    seen_expires_at: Microseconds,
+    executing: frozenset[str],
+    was_alone: bool,
 ) -> bool:
     if change(db, SQL["declare_dead"], (namespace, incarnation, seen_expires_at)) != 1:
         return False
     for run_id in sorted(executing):
         change(db, SQL["strike"], (namespace, incarnation, run_id, STRIKES_MOST if was_alone else STRIKES_ALONE))
     if executing:
+        change(db, SQL["trouble_of_poison"], (namespace, incarnation, STRIKES_MOST, clock.now()))
         change(db, SQL["quarantine_poison"], (namespace, incarnation, STRIKES_MOST, poison(STRIKES_MOST)))
     return True
 

@@ -22,6 +22,15 @@ update runs set state = 'quarantined', owner = null, wake_at = null, waiting_for
     issued = max(issued, coalesce(?5, 0)), note = coalesce(?6, note), reached = max(reached, coalesce(?7, 0))
 where namespace = ?1 and id = ?2 and owner = ?3;
 
+-- name: trouble
+-- Somebody is to be told of this run; whatever was to be told of it before is out of date.
+insert or replace into troubles (namespace, run_id, kind, at, tries, next_at) values (?1, ?2, ?3, ?4, 0, ?4);
+
+-- name: forget_untold
+-- A page of the troubles that nobody has asked for since ?2: nobody wants to be told.
+delete from troubles where namespace = ?1 and run_id in
+    (select run_id from troubles where namespace = ?1 and next_at < ?2 order by next_at limit ?3);
+
 -- name: note
 -- One row if the run is mine: what is given is kept with it.
 update runs set issued = max(issued, coalesce(?4, 0)), note = coalesce(?5, note), reached = max(reached, coalesce(?6, 0))

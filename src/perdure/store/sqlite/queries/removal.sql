@@ -38,6 +38,10 @@ delete from signal_keys where namespace = ?1 and run_id = ?2;
 -- It is suspected no more.
 delete from suspects where namespace = ?1 and run_id = ?2;
 
+-- name: troubles
+-- Nobody is to be told of it any more.
+delete from troubles where namespace = ?1 and run_id = ?2;
+
 -- name: run
 -- One row if the run has ended: it is gone, and its id is free.
 delete from runs where namespace = ?1 and id = ?2 and ended_at is not null;

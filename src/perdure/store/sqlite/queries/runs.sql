@@ -45,6 +45,19 @@ from runs
 where namespace = :namespace and workflow = :workflow and state = :state and (created_at, id) < (:created_at, :id)
 order by created_at desc, id desc limit :limit;
 
+-- name: groups
+-- The unfinished runs by state, workflow and Python, and when the first of each is or was due.
+select state, workflow, only_python, count(*), min(wake_at) from runs
+where namespace = ?1 and ended_at is null group by state, workflow, only_python;
+
+-- name: newest
+-- When the last run was started.
+select max(created_at) from runs where namespace = ?1;
+
+-- name: counts
+-- How many runs are in each state.
+select state, count(*) from runs where namespace = ?1 group by state;
+
 -- name: records
 -- Records of one generation in order, those after one position up to another.
 select position, at, kind, name, command, digest, input, output, error, attempt, checksum

@@ -32,6 +32,13 @@ insert into suspects (namespace, run_id, strikes)
 select namespace, id, 1 from runs where namespace = ?1 and owner = ?2 and id = ?3
 on conflict do update set strikes = max(strikes, min(strikes + 1, ?4));
 
+-- name: trouble_of_poison
+-- Somebody is to be told of each run that is about to be quarantined as poison.
+insert or replace into troubles (namespace, run_id, kind, at, tries, next_at)
+select namespace, id, 'quarantined', ?4, 0, ?4 from runs
+where namespace = ?1 and owner = ?2
+    and id in (select run_id from suspects where suspects.namespace = ?1 and strikes >= ?3);
+
 -- name: quarantine_poison
 -- Runs of the dead under whose code too many processes died: nobody claims them until they are resumed.
 update runs set state = 'quarantined', owner = null, wake_at = null, waiting_for = null, error = ?4

@@ -1,0 +1,154 @@
+"""`perdure dev APP`: the worker is started anew when its code changes, runs go on, and a mistake in the code ends nothing."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+SECONDS_MOST = 30.0
+APP = """
+    from pathlib import Path
+    from perdure import Retry, receive, step, workflow
+
+    @step
+    def first() -> str:
+        with Path("begun").open("a") as file:
+            file.write("first\\n")
+        return "first"
+
+    @step(retry=Retry(initial=3600))
+    def never() -> None:
+        raise OSError("no courier")
+
+    @workflow
+    async def flow() -> str:
+        first_word = await first()
+        await receive("go")
+        return first_word + "ORIGINAL"
+
+    @workflow
+    async def stuck() -> None:
+        await never()
+"""
+
+
+class Development:
+    """`perdure dev app.py` in a folder of its own, in a pipe: a line for each change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.app = folder / "app.py"
+        self.app.write_text(dedent(APP))
+        self.environment = os.environ | {"PERDURE_STORE": f"sqlite:///{folder / 'store.db'}"}
+        with (folder / "said").open("wb") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "perdure", "dev", "app.py"], cwd=folder, env=self.environment, stdout=said, stderr=said
+            )
+        self.until(lambda: "runs app.py" in self.said, "the worker is ready")
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+    def run(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "perdure", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True, timeout=60)
+        return done.stdout
+
+    def write(self, text: str) -> None:
+        """As editors save: at once, under another name first."""
+        new = self.folder / "app.py.new"
+        new.write_text(text)
+        new.replace(self.app)
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + SECONDS_MOST
+        while not condition():
+            assert self.process.poll() is None, f"it has ended:\n{self.said}"
+            assert time.monotonic() < deadline, f"{what}:\n{self.said}"
+            time.sleep(0.02)
+
+    @property
+    def workers(self) -> list[str]:
+        return re.findall(r"^worker (\d+) runs app.py", self.said, re.MULTILINE)
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Development]:
+    development = Development(tmp_path)
+    yield development
+    development.process.kill()
+    development.process.wait()
+
+
+def test_changed_code_runs_in_a_new_worker_and_runs_go_on_where_they_were(dev: Development) -> None:
+    dev.run("run", "start", "flow", "--id", "r")
+    dev.until(lambda: "r (flow): " in dev.said and "signal 'go'" in dev.said, "the run waits")
+    dev.write(dev.app.read_text().replace("ORIGINAL", " and changed"))
+    dev.until(lambda: len(dev.workers) == 2, "a second worker")
+    dev.run("run", "signal", "r", "go")
+
+    assert dev.run("run", "wait", "r", "--timeout", "30").strip() == '"first and changed"'
+    assert (dev.folder / "begun").read_text() == "first\n"
+
+
+def test_a_syntax_error_is_shown_and_the_worker_keeps_the_code_it_has(dev: Development) -> None:
+    good = dev.app.read_text()
+    dev.write(good + "\ndef (\n")
+    dev.until(lambda: "SyntaxError" in dev.said, "the mistake is shown")
+    dev.run("run", "start", "flow", "--id", "r")
+    dev.run("run", "signal", "r", "go")
+    assert dev.run("run", "wait", "r", "--timeout", "30").strip() == '"firstORIGINAL"'
+
+    dev.write(good.replace("ORIGINAL", " and mended"))
+    dev.until(lambda: len(dev.workers) == 2, "a second worker")
+    dev.run("run", "start", "flow", "--id", "s")
+    dev.run("run", "signal", "s", "go")
+    assert dev.run("run", "wait", "s", "--timeout", "30").strip() == '"first and mended"'
+
+
+def test_code_that_fails_when_it_is_imported_is_shown_until_it_is_mended(dev: Development) -> None:
+    good = dev.app.read_text()
+    dev.write("import no_such_module\n" + good)
+    dev.until(lambda: "no_such_module" in dev.said and "save a file to start it anew" in dev.said, "the mistake is shown")
+    dev.write(good)
+
+    dev.until(lambda: len(dev.workers) == 2, "a second worker")
+
+
+def test_a_new_file_beside_the_app_counts_as_a_change(dev: Development) -> None:
+    (dev.folder / "prices.py").write_text("PRICE = 3\n")
+
+    dev.until(lambda: len(dev.workers) == 2, "a second worker")
+    assert "prices.py changed" in dev.said
+
+
+def test_a_worker_that_is_killed_is_replaced(dev: Development) -> None:
+    os.kill(int(dev.workers[0]), signal.SIGKILL)
+
+    dev.until(lambda: len(dev.workers) == 2, "a second worker")
+    assert "was killed by SIGKILL" in dev.said
+
+
+def test_it_shows_waits_retries_and_errors_as_they_happen(dev: Development) -> None:
+    dev.run("run", "start", "stuck", "--id", "s")
+    dev.run("run", "start", "flow", "--id", "r")
+
+    dev.until(lambda: re.search(r"s \(stuck\): \w+  step never to be tried again .*OSError: no courier", dev.said), "the retry is shown")
+    dev.until(lambda: re.search(r"r \(flow\): \w+  signal 'go'", dev.said), "the wait is shown")
+    dev.until(lambda: "runs: 2 waiting" in dev.said, "the totals are shown")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_and_its_worker(dev: Development, number: signal.Signals, status: int) -> None:
+    dev.process.send_signal(number)
+
+    assert dev.process.wait(30) == status
+    assert not Path(f"/proc/{dev.workers[0]}").exists()
