@@ -16,6 +16,7 @@ from perdure.engine.ports import Ports
 from perdure.engine.waits import waiting_for
 from perdure.errors import CorruptedHistory, NonDeterminism
 from perdure.model.records import NewRecord, Record, RecordKind
+from perdure.runtime.commands import StepCommand
 from perdure.runtime.replaying import DEADLOCK, check_stand, waits_for_nothing
 from perdure.settings import Settings
 from perdure.store.endings import Park, PutAside, Quarantine, Release
@@ -212,17 +213,15 @@ class Activation:
             run.ending = Park(moment, waiting_for(run))
             self.committer.touch(run)
 
-    def pauses(self, run: LiveRun, is_pausing: bool) -> None:
-        """Whether it is to be paused: then nothing of it begins, and it leaves when the steps under way have ended."""
-        if run.is_pausing == is_pausing:
-            return
-        run.is_pausing = is_pausing
-        if is_pausing:
+    def pauses(self, run: LiveRun, is_pausing: bool) -> Sequence[StepCommand]:
+        """Whether it is to be paused: then nothing of it begins, and it leaves when the steps under way have ended. Else what was held."""
+        held = run.held
+        if is_pausing and held is None:
             self.attempts.hold(run)
-        elif run.execution.outcome is None:
-            for command in run.execution.wanted():
-                if command.number not in run.attempts:
-                    self.attempts.begin(run, command)
+        elif not is_pausing and held is not None:
+            run.held = None
+            return held
+        return ()
 
     def _put_aside(self, run: LiveRun) -> None:
         if run.is_mine and run.execution.outcome is None:

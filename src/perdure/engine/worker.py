@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from perdure.authoring.step import Step
@@ -25,6 +25,7 @@ from perdure.engine.tenure import Tenure
 from perdure.errors import CorruptedHistory, StoreError
 from perdure.model.records import Record
 from perdure.model.runs import RunRow
+from perdure.runtime.commands import StepCommand
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
 from perdure.store.endings import Continue, Finish, Park, PutAside
@@ -283,10 +284,11 @@ class Worker:
             return
         if ending is not None:
             self._activation.stays(run)
-        if change.reads_inbox and run.is_pausing != written.is_pausing and not written.has_more:
-            self._activation.pauses(run, written.is_pausing)
+        held: Sequence[StepCommand] = ()
         if written.has_more:
             run.reads_inbox = True
+        elif change.reads_inbox:
+            held = self._activation.pauses(run, written.is_pausing)
         if change.calls:
             self._attempts.called(run, change.calls, written)
         for intent in change.intents:
@@ -298,6 +300,8 @@ class Worker:
             if command is not None:
                 self._attempts.begin(run, command)
         self._activation.apply(run, written.records)
+        if held:
+            self._attempts.begin_held(run, held)
 
     def _claimed(self, claimed: Claimed) -> None:
         row = claimed.row
