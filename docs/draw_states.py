@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from html import escape
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import hypot
 from pathlib import Path
 
@@ -23,14 +23,19 @@ PLACES = {
 }
 LABEL_AT = {
     (RunState.RUNNING, RunState.PAUSED): 0.32,
-    (RunState.RUNNING, RunState.CANCELLED): 0.42,
+    (RunState.RUNNING, RunState.CANCELLED): 0.7,
     (RunState.RUNNING, RunState.FAILED): 0.6,
-    (RunState.PENDING, RunState.CANCELLED): 0.2,
-    (RunState.RUNNING, RunState.QUARANTINED): 0.24,
+    (RunState.RUNNING, RunState.QUARANTINED): 0.75,
     (RunState.PAUSED, RunState.WAITING): 0.5,
 }
-AROUND = {(RunState.PENDING, RunState.CANCELLED): (90, 455), (RunState.RUNNING, RunState.QUARANTINED): (560, 250)}
+AROUND = {
+    (RunState.PENDING, RunState.CANCELLED): [(15, 90), (15, 455), (820, 455)],
+    (RunState.RUNNING, RunState.QUARANTINED): [(560, 250)],
+}
 """Ways that would cross other boxes go by these points."""
+
+BESIDE = {(RunState.RUNNING, RunState.WAITING): ("end", -6), (RunState.WAITING, RunState.RUNNING): ("start", 6)}
+"""Labels that stand beside their arrow, not on it."""
 
 Point = tuple[float, float]
 
@@ -60,7 +65,9 @@ def ways() -> Iterator[tuple[tuple[RunState, RunState], list[str]]]:
 
 def box(state: RunState) -> Iterator[str]:
     (x, y), (width, height) = PLACES[state], BOX
-    fill = "#d3f9d8" if state is RunState.COMPLETED else "#ffe3e3" if state is RunState.FAILED else "#dee2e6" if state.is_final else "#cfe2ff"
+    fill = (
+        "#d3f9d8" if state is RunState.COMPLETED else "#ffe3e3" if state is RunState.FAILED else "#dee2e6" if state.is_final else "#cfe2ff"
+    )
     stroke = ' stroke="#1f2933" stroke-width="2"' if state.is_final else ""
     yield f'<rect x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width}" height="{height}" rx="6" fill="{fill}"{stroke}/>'
     yield text(x, y + 5, state.value, 14, "bold")
@@ -74,14 +81,14 @@ def arrow(source: RunState, target: RunState, words: list[str]) -> Iterator[str]
     begin, end = PLACES[source], PLACES[target]
     if (target, source) in dict(ways()):
         begin, end = beside(begin, end), beside(end, begin, -1)
-    by = AROUND.get((source, target))
-    points = [begin, end] if by is None else [begin, by, end]
+    points: list[Point] = [begin, *AROUND.get((source, target), ()), end]
     points[0], points[-1] = border(begin, points[1]), border(end, points[-2])
     path = " L".join(f"{x:.0f} {y:.0f}" for x, y in points)
     yield f'<path d="M{path}" stroke="#495057" stroke-width="1.5" fill="none" marker-end="url(#a)"/>'
     share = LABEL_AT.get((source, target), 0.5)
-    (x1, y1), (x2, y2) = points[-2:] if by is None or share > 0.3 else points[:2]
-    yield text(x1 + (x2 - x1) * share, y1 + (y2 - y1) * share - 4, label, 12)
+    (x1, y1), (x2, y2) = max(pairwise(points), key=lambda way: way[1][0] - way[0][0] if len(points) > 3 else 0)
+    anchor, aside = BESIDE.get((source, target), ("middle", 0))
+    yield text(x1 + (x2 - x1) * share + aside, y1 + (y2 - y1) * share - 4, label, 12, anchor=anchor)
 
 
 def loop(state: RunState, label: str) -> Iterator[str]:

@@ -284,13 +284,13 @@ class Worker:
             return
         if ending is not None:
             self._activation.stays(run)
+        if change.calls:
+            self._attempts.called(run, change.calls, written)
         held: Sequence[StepCommand] = ()
         if written.has_more:
             run.reads_inbox = True
         elif change.reads_inbox:
             held = self._activation.pauses(run, written.is_pausing)
-        if change.calls:
-            self._attempts.called(run, change.calls, written)
         for intent in change.intents:
             command = run.execution.open.get(intent.command)
             if command is not None:
