@@ -16,7 +16,6 @@ from perdure.engine.ports import Ports
 from perdure.engine.waits import waiting_for
 from perdure.errors import CorruptedHistory, NonDeterminism
 from perdure.model.records import NewRecord, Record, RecordKind
-from perdure.runtime.commands import StepCommand
 from perdure.runtime.replaying import DEADLOCK, check_stand, waits_for_nothing
 from perdure.settings import Settings
 from perdure.store.endings import Park, PutAside, Quarantine, Release
@@ -213,15 +212,12 @@ class Activation:
             run.ending = Park(moment, waiting_for(run))
             self.committer.touch(run)
 
-    def pauses(self, run: LiveRun, is_pausing: bool) -> Sequence[StepCommand]:
-        """Whether it is to be paused: then nothing of it begins, and it leaves when the steps under way have ended. Else what was held."""
-        held = run.held
-        if is_pausing and held is None:
+    def pauses(self, run: LiveRun, is_pausing: bool) -> None:
+        """Whether it is to be paused: then nothing of it begins, and it leaves when the steps under way have ended."""
+        if is_pausing and run.held is None:
             self.attempts.hold(run)
-        elif not is_pausing and held is not None:
-            run.held = None
-            return held
-        return ()
+        elif not is_pausing and run.held is not None:
+            run.released, run.held = run.held, None
 
     def _put_aside(self, run: LiveRun) -> None:
         if run.is_mine and run.execution.outcome is None:

@@ -345,11 +345,12 @@ class Attempts:
                 del run.attempts[number]
                 self.queue(run, attempt.command)
 
-    def begin_held(self, run: LiveRun, held: Sequence[StepCommand]) -> None:
+    def begin_released(self, run: LiveRun) -> None:
         """It is not to be paused after all."""
+        released, run.released = run.released or (), None
         news = run.attempt_news
         begun = set() if news is None else {intent.command for intent in news.intents}
-        for command in held:
+        for command in released:
             number = command.number
             if number in run.execution.open and number not in run.attempts and number not in begun:
                 begun.add(number)

@@ -67,6 +67,8 @@ class LiveRun:
     is_warned: bool = False
     held: list[StepCommand] | None = None
     """It is to be paused: these steps do not begin, and it leaves when those under way have ended."""
+    released: list[StepCommand] | None = None
+    """It is not to be paused after all: these may begin."""
     crumb: bytes = b""
 
     def __post_init__(self) -> None:

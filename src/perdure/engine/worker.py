@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from perdure.authoring.step import Step
@@ -25,7 +25,6 @@ from perdure.engine.tenure import Tenure
 from perdure.errors import CorruptedHistory, StoreError
 from perdure.model.records import Record
 from perdure.model.runs import RunRow
-from perdure.runtime.commands import StepCommand
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
 from perdure.store.endings import Continue, Finish, Park, PutAside
@@ -286,11 +285,10 @@ class Worker:
             self._activation.stays(run)
         if change.calls:
             self._attempts.called(run, change.calls, written)
-        held: Sequence[StepCommand] = ()
         if written.has_more:
             run.reads_inbox = True
         elif change.reads_inbox:
-            held = self._activation.pauses(run, written.is_pausing)
+            self._activation.pauses(run, written.is_pausing)
         for intent in change.intents:
             command = run.execution.open.get(intent.command)
             if command is not None:
@@ -300,8 +298,8 @@ class Worker:
             if command is not None:
                 self._attempts.begin(run, command)
         self._activation.apply(run, written.records)
-        if held:
-            self._attempts.begin_held(run, held)
+        if run.released:
+            self._attempts.begin_released(run)
 
     def _claimed(self, claimed: Claimed) -> None:
         row = claimed.row
