@@ -181,6 +181,49 @@ async def test_a_pause_that_is_withdrawn_before_the_step_has_ended_changes_nothi
     assert begun == ["waits", "next"]
 
 
+async def test_a_step_whose_result_is_recorded_as_its_run_is_no_longer_to_be_paused_does_not_begin_again(stage: Stage) -> None:
+    gate, first = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def waits() -> str:
+        begun.append("waits")
+        await gate.wait()
+        return "waited"
+
+    @step
+    async def comes_first() -> None:
+        await first.wait()
+
+    @workflow
+    async def flow() -> str:
+        waiting = asyncio.create_task(waits())
+        await comes_first()
+        following = asyncio.create_task(work("held"))
+        return f"{await waiting} {await following}"
+
+    engine = await stage.engine(flow)
+    run = await engine.start(flow, id="order-1")
+    await stage.until(lambda: begun)
+    await run.pause()
+    live = engine.worker.live["order-1"]
+    await stage.until(lambda: live.is_pausing)
+    first.set()
+    await stage.until(lambda: live.held)
+    other = await stage.client()
+
+    async def withdraw(batch: Any) -> None:
+        for change in batch.changes:
+            if any(record.name == "waits" for record in change.records):
+                change.reads_inbox = True  # as it happens when a signal comes at the same moment
+                await other.run("order-1").resume()
+
+    stage.on_checkpoint = withdraw
+    gate.set()
+
+    assert await run.result(10) == "waited held"
+    assert begun == ["waits", "held"]
+
+
 async def test_a_step_that_fails_while_its_run_is_to_be_paused_is_tried_again_when_it_is_resumed(stage: Stage) -> None:
     gate = asyncio.Event()
 

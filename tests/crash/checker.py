@@ -65,6 +65,8 @@ def acknowledged_but_lost(evidence: Evidence) -> Iterator[str]:
         run = evidence.runs.get(ack["run"])
         if run is None:
             yield f"{ack['do']} of {ack['run']} was acknowledged, but there is no such run"
+        elif ack["do"] == "cancel" and run.is_final and run.state != "cancelled":
+            yield f"{run.id} was to be cancelled, as was acknowledged, and is {run.state}"
         elif ack["do"] == "signal" and not any(key == (run.id, f"key:{ack['key']}") for key in evidence.keys):
             yield f"signal {ack['key']} to {run.id} was acknowledged, but its key is unknown"
         elif ack["do"] == "result":
@@ -110,6 +112,8 @@ def gaps(evidence: Evidence) -> Iterator[str]:
 
 def gaps_in(run_id: str, lines: list[HistoryLine], is_last: bool) -> Iterator[str]:
     """Of one generation."""
+    if [line.kind for line in lines] == ["cancel", "cancelled"]:
+        return  # before it began
     if [line.position for line in lines] != list(range(1, len(lines) + 1)):
         yield f"{run_id} has positions {[line.position for line in lines]}"
     if any(later.at < earlier.at for earlier, later in pairwise(lines)):

@@ -140,5 +140,15 @@ def signal(run: str, number: int, topic: str = "go") -> Action:
     return Action("signal", run, topic, ({"n": number},), key=f"{run}-{number}")
 
 
+def order(verb: str, run: str) -> Action:
+    """Cancel, pause or resume it."""
+    return Action(verb, run)
+
+
+def recorded(run: str, records: int) -> Action:
+    """Wait until so many are on disk."""
+    return Action("recorded", run, values=(records,))
+
+
 def result(run: str) -> Action:
     return Action("result", run)

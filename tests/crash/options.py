@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something a client does and tells the ledger when it is acknowledged. `do`: start, signal, result."""
+    """Something a client does and tells the ledger when it is acknowledged. `do`: start, recorded, or a method of runs."""
 
     do: str
     run: str

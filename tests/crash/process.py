@@ -15,7 +15,7 @@ from pathlib import Path
 from perdure import Client, Engine
 from perdure.cli.stopping import Stopping
 from perdure.engine.ports import Ports
-from perdure.errors import RunEnded, RunFailed, StoreError, StoreFailed, StoreNotFound
+from perdure.errors import RunCancelled, RunEnded, RunFailed, StoreError, StoreFailed, StoreNotFound
 from perdure.settings import Settings
 from perdure.store.sqlite import transactions
 from perdure.store.sqlite.database import Database
@@ -170,12 +170,21 @@ async def acknowledged(client: Client, action: Action) -> bool:
                 await client.run(action.run).signal(action.name, *action.values, key=action.key)
             case "result":
                 answer = await client.run(action.run).result()
+            case "recorded":
+                if len(await client.run(action.run).history()) < action.values[0]:
+                    return False
+            case "cancel":
+                await client.run(action.run).cancel()
+            case "pause":
+                await client.run(action.run).pause()
+            case "resume":
+                await client.run(action.run).resume()
     except StoreFailed:
         raise
     except RunEnded:
         tell("refused", do=action.do, run=action.run, key=action.key)
         return True
-    except RunFailed as error:
+    except (RunFailed, RunCancelled) as error:
         tell("ack", do=action.do, run=action.run, failed=str(error))
         return True
     except StoreError as error:

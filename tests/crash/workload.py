@@ -203,4 +203,16 @@ async def chapters(more: int, values: list[str]) -> list[str]:
     return values
 
 
-WORKFLOWS = {one.name: one for one in (sequence, waits, sync_waits, tries_again, everything, listens, either, trip, chapters)}
+@workflow
+async def cleans_up() -> None:
+    """Waits until it is cancelled, then cleans up at some length."""
+    value = await effect()
+    try:
+        await asyncio.sleep(600)
+    finally:
+        value = await effect(value)
+        await asyncio.sleep(NAP_SECONDS)
+        await sync_effect(value)
+
+
+WORKFLOWS = {one.name: one for one in (sequence, waits, sync_waits, tries_again, everything, listens, either, trip, chapters, cleans_up)}

@@ -130,11 +130,12 @@ class Ending:
         """I22. Those who were down when the world was healed are coming back."""
         self._world.run(lambda: all(host.is_up for host in self._workers), at_most=5 * SECOND)
         self._world.run(lambda: False, at_most=SECOND)
-        # One that was told to stop while it was starting has ended meanwhile, and comes back.
-        self._world.run(lambda: all(host.is_up and host.engine is not None for host in self._workers), at_most=5 * SECOND)
         for _ in range(20):  # threads whose result nobody wants may still be under way
             if any(host.engine is not None and leaks(host.engine) for host in self._workers):
                 self._world.run(lambda: False, at_most=SECOND)
+        # One that had been told to stop has ended meanwhile, and comes back.
+        self._world.run(lambda: all(host.is_up and host.engine is not None for host in self._workers), at_most=5 * SECOND)
+        self._world.run(lambda: False, at_most=SECOND)
         for host in self._workers:
             if host.engine is None or host.process is None or not host.is_up:
                 self._fail(f"liveness: {host.name} is not up")

@@ -25,6 +25,8 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.UnknownWorkflow, "start a worker whose APP has this workflow, or correct the name"),
     (errors.RunConflict, "choose another --id, or `perdure run show` it and see what it was started with"),
     (errors.RunEnded, "`perdure run show` says how it ended; start a new run if it must go on"),
+    (errors.RunNotEnded, "`perdure run cancel` it first, and delete it when it has ended"),
+    (errors.RunCancelled, "`perdure run show` says whether its clean-up went well"),
     (errors.InboxFull, "let a worker take the waiting signals first, then send this one again with the same --key"),
     (errors.StoreNotFound, "correct --store or PERDURE_STORE; `perdure worker APP` or `perdure db migrate` create a new store there"),
     (errors.NotAStore, "correct --store or PERDURE_STORE; nothing in that file was changed"),

@@ -24,7 +24,7 @@ MEANINGS = {
     Exit.NOT_MET: "the run failed or was cancelled, or what was checked does not hold",
     Exit.USAGE: "the command was not understood, or its input does not fit",
     Exit.NOT_FOUND: "no such run or workflow",
-    Exit.CONFLICT: "the id is taken by other input, or the run has ended",
+    Exit.CONFLICT: "the id is taken by other input, or the run has ended or stands where this cannot be done",
     Exit.UNREACHABLE: "the store is missing, does not answer or cannot be used",
     Exit.DENIED: "not permitted",
     Exit.DEFECT: "a defect in perdure",

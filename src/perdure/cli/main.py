@@ -15,6 +15,7 @@ from perdure.cli.commands.dev import dev
 from perdure.cli.commands.doctor import doctor
 from perdure.cli.commands.run import run
 from perdure.cli.commands.run_export import export
+from perdure.cli.commands.run_orders import cancel, delete, pause, resume, retry
 from perdure.cli.commands.worker import worker
 from perdure.cli.complaints import complain, complain_of_usage
 from perdure.cli.exits import MEANINGS, Exit
@@ -69,6 +70,8 @@ cli.add_command(worker)
 cli.add_command(check)
 cli.add_command(run)
 run.add_command(export)
+for order in (cancel, pause, resume, retry, delete):
+    run.add_command(order)
 cli.add_command(db)
 cli.add_command(doctor)
 cli.add_command(demo)

@@ -233,20 +233,10 @@ class Activation:
 
     def pauses(self, run: LiveRun, is_pausing: bool) -> None:
         """Whether it is to be paused: then nothing of it begins, and it leaves when the steps under way have ended."""
-        if run.is_pausing == is_pausing:
-            return
-        run.is_pausing = is_pausing
-        if is_pausing:
+        if is_pausing and run.held is None:
             self.attempts.hold(run)
-
-    def resumes(self, run: LiveRun) -> None:
-        """It is not to be paused any more: what was held begins. To be called when all that was committed has been applied."""
-        if run.execution.outcome is None:
-            settled = {record.command for record in run.records}
-            intended = {intent.command for intent in run.attempt_news.intents} if run.attempt_news is not None else set()
-            for command in run.execution.wanted():
-                if command.number not in run.attempts and command.number not in settled and command.number not in intended:
-                    self.attempts.begin(run, command)
+        elif not is_pausing and run.held is not None:
+            run.released, run.held = run.held, None
 
     def _put_aside(self, run: LiveRun) -> None:
         if run.is_mine and run.execution.outcome is None:

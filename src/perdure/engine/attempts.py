@@ -60,7 +60,10 @@ class Attempts:
 
     def begin(self, run: LiveRun, command: StepCommand) -> None:
         """Start the next attempt of a step now, when its back-off ends, or after its intent is on disk."""
-        if self._is_draining or not run.is_mine or command.is_cancelled or run.ending is not None or run.is_leaving or run.is_pausing:
+        if self._is_draining or not run.is_mine or command.is_cancelled or run.ending is not None or run.is_leaving:
+            return
+        if run.held is not None:
+            run.held.append(command)
             return
         retrying = run.retrying.get(command.number)
         if retrying is not None and retrying.next_at is not None and retrying.next_at > self._ports.clock.now():
@@ -74,8 +77,10 @@ class Attempts:
     def queue(self, run: LiveRun, command: StepCommand) -> None:
         """Start an attempt as soon as there is a slot."""
         retrying = run.retrying.get(command.number)
-        if self._is_draining or run.is_pausing:
+        if self._is_draining or run.held is not None:
             self._take_back(run, command)
+            if run.held is not None:
+                run.held.append(command)
             return
         if not run.is_mine or command.is_cancelled:
             return
@@ -405,11 +410,25 @@ class Attempts:
 
     def hold(self, run: LiveRun) -> None:
         """What waits for a slot does not begin, for the run is to be paused."""
+        run.held = []
         for number, attempt in list(run.attempts.items()):
             if attempt not in self.under_way:
                 attempt.abandon()
                 del run.attempts[number]
                 self.queue(run, attempt.command)
+
+    def begin_released(self, run: LiveRun) -> None:
+        """It is not to be paused after all."""
+        released, run.released = run.released or (), None
+        news = run.attempt_news
+        begun = set() if news is None else {intent.command for intent in news.intents}
+        for command in released:
+            number = command.number
+            if number in run.execution.open and number not in run.attempts and number not in begun:
+                begun.add(number)
+                if news is not None and number in news.settled:
+                    news.settled.remove(number)  # its intent is on disk, and will be written again
+                self.begin(run, command)
 
     def drain(self, on_quiet: Callable[[], None]) -> None:
         """Begin nothing more; what is under way may end. `on_quiet` is called when nothing is left."""

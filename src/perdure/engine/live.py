@@ -9,6 +9,7 @@ from perdure.engine.crumbs import crumb_of
 from perdure.engine.transactional import TransactionalCall
 from perdure.model.records import NewRecord
 from perdure.model.runs import RunRow
+from perdure.runtime.commands import StepCommand
 from perdure.runtime.execution import Execution
 from perdure.store.endings import Ending
 from perdure.store.protocol import AttemptFailed, Intent
@@ -73,8 +74,10 @@ class LiveRun:
     refusals: int = 0
     strikes: int = 0
     is_warned: bool = False
-    is_pausing: bool = False
-    """It is to be paused: nothing of it begins, and it leaves when the steps under way have ended."""
+    held: list[StepCommand] | None = None
+    """It is to be paused: these steps do not begin, and it leaves when those under way have ended."""
+    released: list[StepCommand] | None = None
+    """It is not to be paused after all: these may begin."""
     crumb: bytes = b""
 
     def __post_init__(self) -> None:
@@ -96,6 +99,10 @@ class LiveRun:
         if self.attempt_news is None:
             self.attempt_news = AttemptNews()
         return self.attempt_news
+
+    @property
+    def is_pausing(self) -> bool:
+        return self.held is not None
 
     @property
     def is_busy(self) -> bool:

@@ -286,13 +286,12 @@ class Worker:
             return
         if ending is not None:
             self._activation.stays(run)
-        is_other_wish = change.reads_inbox and run.is_pausing != written.is_pausing and not written.has_more
-        if is_other_wish:
-            self._activation.pauses(run, written.is_pausing)
-        if written.has_more:
-            run.reads_inbox = True
         if change.calls:
             self._attempts.called(run, change.calls, written)
+        if written.has_more:
+            run.reads_inbox = True
+        elif change.reads_inbox:
+            self._activation.pauses(run, written.is_pausing)
         for intent in change.intents:
             command = run.execution.open.get(intent.command)
             if command is not None:
@@ -302,8 +301,8 @@ class Worker:
             if command is not None:
                 self._attempts.begin(run, command)
         self._activation.apply(run, written.records)
-        if is_other_wish and not written.is_pausing:
-            self._activation.resumes(run)
+        if run.released:
+            self._attempts.begin_released(run)
 
     def _claimed(self, claimed: Claimed) -> None:
         row = claimed.row

@@ -26,7 +26,7 @@ _timeout = click.option(
 @click.group()
 @common_options
 def run() -> None:
-    """Start runs, list and show them, signal them, wait for them."""
+    """Start runs, list and show them, signal them, wait for them; cancel, pause, resume, retry and delete them."""
 
 
 @run.command()
