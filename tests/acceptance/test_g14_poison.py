@@ -139,7 +139,8 @@ async def test_code_that_kills_its_process_late_is_quarantined_in_the_end(stage:
         await stage.until(lambda death=death: len(executing) == death, skipping=CALM.sweep_seconds)
         for _ in range(4):  # it executes much longer than a suspect is alone at least
             stage.skip(CALM.alone_seconds + 0.01)
-            await asyncio.sleep(0.01)
+            for _ in range(20):
+                await asyncio.sleep(0)
         await stage.kill(engine)
 
     living = await stage.engine(poison, hear)

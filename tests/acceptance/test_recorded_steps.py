@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perdure import Retry, info, receive, step, workflow
-from perdure.store.protocol import Park
+from perdure.store.endings import Park
 from tests.acceptance.harness import CALM, Stage, kinds
 
 tries: list[int] = []

@@ -10,7 +10,7 @@ import pytest
 from perdure import Engine, Retry, step, workflow
 from perdure.engine.live import LiveRun
 from perdure.errors import RunFailed
-from perdure.store.protocol import Park
+from perdure.store.endings import Park
 from tests.acceptance.harness import CALM, Stage, kinds
 
 

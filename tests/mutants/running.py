@@ -12,7 +12,7 @@ WAITING = (
                 " else not has_more and not self._has_signals(change.run_id)",
                 " else True",
             ),
-            ("engine/committer.py", "(run.reads_inbox or bool(due) or run.ending is not None)", "(run.reads_inbox or bool(due))"),
+            ("engine/committer.py", "(run.reads_inbox or run.ending is not None or bool(", "(run.reads_inbox or bool("),
         ),
     ),
     bug(
@@ -143,7 +143,7 @@ TRYING = (
         f"{TRIES}::test_a_restart_neither_resets_nor_loses_the_count_and_the_next_try",
         edits=(
             (
-                "engine/attempts.py",
+                "engine/results.py",
                 "command.digest, attempt.number, retrying.began_at, verdict.not_before",
                 "command.digest, 1, retrying.began_at, verdict.not_before",
             ),
@@ -155,9 +155,9 @@ TRYING = (
         edits=(
             (
                 "engine/attempts.py",
-                "            retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True\n",
-                "            retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True\n"
-                "            self._loop.call_soon(self.begin, run, command)\n",
+                "            self._results.failed(run, attempt, error, is_final)\n",
+                "            self._results.failed(run, attempt, error, is_final)\n"
+                "            self._loop.call_soon(self.begin, run, attempt.command)\n",
             ),
         ),
     ),
@@ -167,8 +167,8 @@ TRYING = (
         edits=(
             (
                 "engine/activation.py",
-                "Retrying(row.failures, row.began_at, row.next_at)",
-                "Retrying(row.failures, self.ports.clock.now(), row.next_at)",
+                "Retrying(row.failures, row.began_at, row.next_at, ",
+                "Retrying(row.failures, self.ports.clock.now(), row.next_at, ",
             ),
         ),
     ),

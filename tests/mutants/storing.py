@@ -110,8 +110,8 @@ OWNING = (
         edits=(
             (
                 "engine/attempts.py",
-                "        if attempt.is_over or not run.is_mine:\n            return\n        self._report(",
-                "        self._report(",
+                "        if attempt.is_over or not run.is_mine:\n            return\n        try:\n            self._report(",
+                "        try:\n            self._report(",
             ),
             (
                 "engine/attempts.py",
@@ -152,7 +152,11 @@ OWNING = (
         "do not adopt runs that are owned but not in memory",
         f"{G11}::test_a_run_that_belongs_to_a_worker_but_is_not_in_its_memory_is_adopted",
         edits=(
-            ("engine/worker.py", "        for run_id in owned - self.live.keys() - self._loading:", "        for run_id in owned - owned:"),
+            (
+                "engine/worker.py",
+                "        for run_id in owned - self.live.keys() - self._loading.wanted:",
+                "        for run_id in owned - owned:",
+            ),
         ),
     ),
     bug(

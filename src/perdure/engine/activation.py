@@ -224,6 +224,12 @@ class Activation:
         else:
             self.on_idle(run)
 
+    def park_idle(self, run: LiveRun) -> None:
+        try:
+            self.park(run)
+        except Exception as error:
+            self.spoiled(run, error)
+
     def park(self, run: LiveRun) -> None:
         """Write it as waiting and drop it from memory, unless something has come for it meanwhile."""
         if run.is_mine and not run.is_busy and not run.has_work and run.execution.outcome is None:

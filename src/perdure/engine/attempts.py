@@ -10,22 +10,21 @@ from functools import partial
 from typing import Any, cast
 
 from perdure.authoring.current import Info, attempt_info
-from perdure.clock import SECOND, Instant, Microseconds, to_datetime
-from perdure.codec.failures import encode_failure
+from perdure.clock import SECOND, Instant
 from perdure.engine.attempt import Attempt
 from perdure.engine.committer import Committer
 from perdure.engine.crumbs import Crumbs, watched
 from perdure.engine.live import LiveRun, Retrying
 from perdure.engine.ports import Ports
+from perdure.engine.results import Results, outcome_unknown
 from perdure.engine.tenure import Tenure
 from perdure.engine.transactional import TransactionalCall
-from perdure.errors import PerdureError, RetryAfter, StepOutcomeUnknown
-from perdure.model.records import NewRecord, RecordKind
-from perdure.model.retry import TryAgain, after_failure
+from perdure.errors import PerdureError
+from perdure.model.records import RecordKind
 from perdure.runtime.commands import StepCommand
 from perdure.settings import Settings
 from perdure.store.calls import Call
-from perdure.store.protocol import AttemptFailed, Intent, Written
+from perdure.store.protocol import Intent, Written
 
 log = logging.getLogger("perdure.step")
 
@@ -45,6 +44,7 @@ class Attempts:
         self._settings = settings
         self._tenure = tenure
         self._committer = committer
+        self._results = Results(ports, settings, committer)
         self._put_off: list[tuple[LiveRun, StepCommand]] = []
         self._loop = ports.loop()
         self._context = contextvars.copy_context()
@@ -78,7 +78,7 @@ class Attempts:
         """Start an attempt as soon as there is a slot."""
         retrying = run.retrying.get(command.number)
         if self._is_draining or run.held is not None:
-            self._take_back(run, command)
+            self._results.take_back(run, command)
             if run.held is not None:
                 run.held.append(command)
             return
@@ -210,7 +210,7 @@ class Attempts:
     def _interrupted(self, run: LiveRun, attempt: Attempt) -> None:
         """Somebody cancels every task there is, as an application does that ends: that is not the step's failure."""
         if attempt.command.options.at_most_once and not attempt.is_over and run.is_mine:
-            self._ended(run, attempt, None, _outcome_unknown(run, attempt.command, "its task was cancelled from outside"), is_final=True)
+            self._ended(run, attempt, None, outcome_unknown(run, attempt.command, "its task was cancelled from outside"), is_final=True)
             return
         self._committer.want_owned()
         self._put_off_attempt(run, attempt)
@@ -303,64 +303,9 @@ class Attempts:
             attempt.timer.cancel()
         run.attempts.pop(attempt.command.number, None)
         if error is None:
-            self.record(run, attempt.command, RecordKind.STEP, payload, attempt.number)
+            self._results.record(run, attempt.command, RecordKind.STEP, payload, attempt.number)
         else:
-            self._failed(run, attempt, error, is_final)
-
-    def _failed(self, run: LiveRun, attempt: Attempt, error: BaseException, is_final: bool) -> None:
-        command, retrying = attempt.command, run.retrying[attempt.command.number]
-        limits = self._settings.limits
-        failure = encode_failure(
-            error, message_characters=limits.error_message_characters, traceback_characters=limits.error_traceback_characters
-        )
-        asked = max(0, round(error.delay.total_seconds() * SECOND)) if isinstance(error, RetryAfter) else None
-        now = self._ports.clock.now()
-        verdict = None if is_final else self._verdict(command, attempt, error, retrying, now, asked)
-        if isinstance(verdict, TryAgain):
-            retrying.failures, retrying.next_at, retrying.is_on_disk = attempt.number, verdict.not_before, True
-            if command.options.at_most_once:
-                retrying.error = failure
-            run.about_attempts().failures.append(
-                AttemptFailed(command.number, command.name, command.digest, attempt.number, retrying.began_at, verdict.not_before, failure)
-            )
-            log.info(
-                "step %s of run %s: attempt %d failed, next try at %s: %r",
-                command.name,
-                run.id,
-                attempt.number,
-                to_datetime(verdict.not_before),
-                error,
-            )
-            self._committer.touch(run)
-        else:
-            self.record(run, command, RecordKind.STEP_FAILED, failure, attempt.number)
-
-    def _verdict(
-        self, command: StepCommand, attempt: Attempt, error: BaseException, retrying: Retrying, now: int, asked: Microseconds | None
-    ) -> object:
-        return after_failure(command.options.retry, attempt.number, error, retrying.began_at, now, self._ports.chance.random(), asked)
-
-    def record(self, run: LiveRun, command: StepCommand, kind: RecordKind, payload: bytes | None, attempt: int) -> None:
-        """The step is over: its result or failure waits to be written, and what the store keeps of its attempts goes."""
-        retrying = run.retrying.pop(command.number, None)
-        if retrying is not None and retrying.timer is not None:
-            retrying.timer.cancel()
-        if command.options.at_most_once or (retrying is not None and retrying.is_on_disk):
-            run.about_attempts().settled.append(command.number)
-        output, error = (payload, None) if kind is RecordKind.STEP else (None, payload)
-        run.records.append(
-            NewRecord(command.recorded_as(kind), command.name, command.number, command.digest, command.payload, output, error, attempt)
-        )
-        self._committer.touch(run)
-
-    def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:
-        """An at_most_once step whose intent is read back: it may have run, so it is not run again."""
-        limits = self._settings.limits
-        error = _outcome_unknown(run, command, "its worker died while it was under way")
-        failure = encode_failure(
-            error, message_characters=limits.error_message_characters, traceback_characters=limits.error_traceback_characters
-        )
-        self.record(run, command, RecordKind.STEP_FAILED, failure, attempt)
+            self._results.failed(run, attempt, error, is_final)
 
     # ── giving up and ending ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -376,6 +321,9 @@ class Attempts:
             if retrying.is_on_disk:
                 run.about_attempts().settled.append(number)
 
+    def refuse_repeat(self, run: LiveRun, command: StepCommand, attempt: int) -> None:
+        self._results.refuse_repeat(run, command, attempt)
+
     def give_up(self, run: LiveRun) -> None:
         """The run goes to somebody else, or ends: its attempts are not waited for."""
         for attempt in run.attempts.values():
@@ -390,23 +338,10 @@ class Attempts:
             if attempt not in self.under_way or (attempt.command.step.is_async and not attempt.has_begun):
                 attempt.abandon()
                 del run.attempts[attempt.command.number]
-                self._take_back(run, attempt.command)
+                self._results.take_back(run, attempt.command)
         for command in [command for put_off, command in self._put_off if put_off is run]:
-            self._take_back(run, command)
+            self._results.take_back(run, command)
         self._put_off = [one for one in self._put_off if one[0] is not run]
-
-    def _take_back(self, run: LiveRun, command: StepCommand) -> None:
-        """Its intent is on disk, but it will certainly not run here. Failures that were counted stay."""
-        if not command.options.at_most_once or not run.is_mine:
-            return
-        retrying = run.retrying.get(command.number)
-        if retrying is None or not retrying.failures:
-            run.about_attempts().settled.append(command.number)
-            return
-        now = self._ports.clock.now()
-        run.about_attempts().failures.append(
-            AttemptFailed(command.number, command.name, command.digest, retrying.failures, retrying.began_at, now, retrying.error)
-        )
 
     def hold(self, run: LiveRun) -> None:
         """What waits for a slot does not begin, for the run is to be paused."""
@@ -448,7 +383,3 @@ class Attempts:
             run, attempt = queue.popleft()
             if run.is_mine and not attempt.is_over:
                 self._start(run, attempt)
-
-
-def _outcome_unknown(run: LiveRun, command: StepCommand, what: str) -> StepOutcomeUnknown:
-    return StepOutcomeUnknown(f"step {command.name} of run {run.id} may or may not have run: {what}")

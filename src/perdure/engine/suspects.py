@@ -1,9 +1,10 @@
 """Runs under whose code workers have died: each gets the process to itself for a while."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from perdure.engine.crumbs import Crumbs
+from perdure.engine.live import LiveRun
 from perdure.settings import Settings
 from perdure.store.protocol import STRIKES_ALONE
 
@@ -11,11 +12,11 @@ from perdure.store.protocol import STRIKES_ALONE
 class Suspects:
     """When the worker may claim nothing more, so that a suspect runs alone."""
 
-    def __init__(self, settings: Settings, crumbs: Crumbs, has_attempts: Callable[[str], bool], on_acquitted: Callable[[], None]) -> None:
-        """`has_attempts`: whether steps of this run are under way; `on_acquitted` is called when others may be claimed again."""
+    def __init__(self, settings: Settings, crumbs: Crumbs, live: Mapping[str, LiveRun], on_acquitted: Callable[[], None]) -> None:
+        """`on_acquitted` is called when others may be claimed again."""
         self._settings = settings
         self._crumbs = crumbs
-        self._has_attempts = has_attempts
+        self._live = live
         self._on_acquitted = on_acquitted
         self._loop = asyncio.get_running_loop()
         self._strikes: dict[str, int] = {}
@@ -39,7 +40,8 @@ class Suspects:
 
     def _time_is_over(self, run_id: str) -> None:
         """Code that kills may take its time: while a step of the suspect is under way, it stays alone, much longer."""
-        if run_id in self._alone and self._has_attempts(run_id) and self._loop.time() < self._alone_until:
+        run = self._live.get(run_id)
+        if run_id in self._alone and run is not None and run.attempts and self._loop.time() < self._alone_until:
             self._loop.call_later(self._settings.alone_seconds, self._time_is_over, run_id)
         else:
             self.acquit(run_id)

@@ -67,7 +67,7 @@ class Worker:
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads + 1)  # one for the thread that writes
         self._clock_steps = ClockSteps(ports.clock, settings.clock_step_seconds)
-        self._suspects = Suspects(settings, self._crumbs, self._has_attempts, self._committer.want_claims)
+        self._suspects = Suspects(settings, self._crumbs, self.live, self._committer.want_claims)
         self._loading = Loading(store, settings, self._loaded, self._spawn)
         self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
@@ -186,9 +186,6 @@ class Worker:
         """Whether a suspect could be run now with nothing else in this process."""
         return not self.live and not self._loading.wanted
 
-    def _has_attempts(self, run_id: str) -> bool:
-        return run_id in self.live and bool(self.live[run_id].attempts)
-
     def _is_crowded(self) -> bool:
         return len(self.live) + len(self._loading.wanted) > self._settings.runs_in_memory // 2
 
@@ -232,10 +229,7 @@ class Worker:
             self._activation.replay(run, found, self._loading.replay_ends)
 
     def _park(self, run: LiveRun) -> None:
-        try:
-            self._activation.park(run)
-        except Exception as error:
-            self._activation.spoiled(run, error)
+        self._activation.park_idle(run)
 
     def _enliven(self, row: RunRow) -> LiveRun:
         execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
@@ -257,7 +251,7 @@ class Worker:
         for claimed in done.claimed:
             try:
                 self._claimed(claimed)
-            except Exception as error:
+            except Exception as error:  # put back: it is owned, and the next sweep finds that memory lacks it
                 log.error("run %s could not be taken up; the next sweep tries again", claimed.row.id, exc_info=error)
         if done.suspects_wait and self._suspects.make_room():
             self._committer.want_claims()
