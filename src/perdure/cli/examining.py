@@ -92,20 +92,18 @@ async def _of_store(store: "Store") -> AsyncIterator[Finding]:
         yield Finding("clock", Level.WRONG, what, "let NTP set it; timers that were due wait until it has caught up")
     workers = await store.workers()
     groups = await store.groups()
-    for finding in _of_workers(workers, clock):
+    live = [one for one in workers if one.state == "live"]
+    dead = [one for one in live if is_dead(store, clock, one)]
+    alive = [one for one in live if one not in dead]
+    for finding in (*_of_workers(alive, dead), *_of_runs(groups, alive, clock)):
         yield finding
-    for finding in _of_runs(groups, workers, clock):
-        yield finding
-    async for finding in _of_stranded(store, [one for one in workers if one.state == "live" and not is_dead(one, clock)]):
+    async for finding in _of_stranded(store, alive):
         yield finding
     async for finding in _of_quarantine(store, groups):
         yield finding
 
 
-def _of_workers(workers: "Sequence[WorkerRow]", clock: HostClock) -> Iterator[Finding]:
-    live = [one for one in workers if one.state == "live"]
-    dead = [one for one in live if is_dead(one, clock)]
-    alive = [one for one in live if one not in dead]
+def _of_workers(alive: "Sequence[WorkerRow]", dead: "Sequence[WorkerRow]") -> Iterator[Finding]:
     for one in dead:
         remedy = "any worker that runs takes its runs over within seconds" if alive else "start a worker: `perdure worker APP`"
         yield Finding(
@@ -123,12 +121,11 @@ def _of_workers(workers: "Sequence[WorkerRow]", clock: HostClock) -> Iterator[Fi
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _of_runs(groups: Sequence[Group], workers: "Sequence[WorkerRow]", clock: HostClock) -> Iterator[Finding]:
+def _of_runs(groups: Sequence[Group], alive: "Sequence[WorkerRow]", clock: HostClock) -> Iterator[Finding]:
     counts: dict[str, int] = {}
     for group in groups:
         counts[group.state] = counts.get(group.state, 0) + group.count
     yield Finding("runs", Level.OK, ", ".join(f"{count} {state}" for state, count in counts.items()) or "none is unfinished")
-    alive = [one for one in workers if one.state == "live" and not is_dead(one, clock)]
     if not alive:
         unfinished = sum(count for state, count in counts.items() if state not in (RunState.QUARANTINED, RunState.PAUSED))
         level = Level.WRONG if unfinished else Level.NOTE

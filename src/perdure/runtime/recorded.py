@@ -3,7 +3,8 @@
 import json
 
 from perdure.clock import Microseconds, to_microseconds
-from perdure.codec.failures import describe_failure, replayed_failure
+from perdure.codec.failures import replayed_failure
+from perdure.codec.plain import describe_failure
 from perdure.errors import CorruptedHistory, StepFailed
 from perdure.model.records import Record
 
