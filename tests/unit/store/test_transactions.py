@@ -1,5 +1,6 @@
 """Functions in one transaction: one that is refused fails alone, and trouble with the store reaches everyone."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from perdure.errors import RunEnded, StoreError, StoreFailed, StoreIsReadOnly, StoreNotFound, StoreUnavailable
 from perdure.store.protocol import UnknownOutcome
+from perdure.store.sqlite import transactions
 from perdure.store.sqlite.database import APPLICATION_ID, Database
 from perdure.store.sqlite.statements import fetch
 from perdure.store.sqlite.transactions import Connection, Done, Failed, Outcome, Transactions, commit_transaction
@@ -229,3 +231,34 @@ def test_what_others_wrote_is_noticed_though_we_write_as_well(log: Log) -> None:
     log.run(insert(1))
 
     assert log.transactions.others_wrote
+
+
+def test_where_no_connection_can_be_had_each_of_many_is_told_after_one_try(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def refuse(_: Database) -> apsw.Connection:
+        tries.append(1)
+        raise StoreUnavailable("busy")
+
+    log.transactions._drop()  # as after an error of the disk
+    monkeypatch.setattr(Database, "connect_writer", refuse)
+
+    outcomes = log.run(*(insert(number) for number in range(50)))
+
+    assert [type(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)] == [StoreUnavailable] * 50
+    assert len(tries) == 1
+
+
+def test_a_store_that_cannot_be_held_for_want_of_a_descriptor_is_tried_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.transactions.close()
+
+    def refuse(_: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transactions, "take_hold", refuse)
+        (outcome,) = log.run(insert(1))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, StoreUnavailable)
+
+    assert log.run(insert(1)) == [Done(1)]

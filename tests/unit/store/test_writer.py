@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure.errors import StoreError
@@ -228,3 +229,28 @@ async def test_a_forked_process_is_told_to_open_its_own(runner: ThreadRunner) ->
 
     assert "after the fork" in heard.get()
     assert await runner.write(insert(2)) == 2
+
+
+class Stuck(apsw.Connection):
+    """As where closing meets an error of the disk."""
+
+    def close(self, force: bool = False) -> None:
+        if not force:
+            raise apsw.IOError("cannot be closed")
+        super().close(force)
+
+
+async def test_a_connection_that_cannot_even_be_closed_does_not_end_the_thread_that_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = ThreadRunner(Database(str(tmp_path / "store.db")))
+    await runner.open(True)
+    stuck = Stuck(str(tmp_path / "store.db"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "connect_reader", lambda self: stuck)
+        with pytest.raises(StoreError):
+            await runner.read(lambda db: fetch(db, "select no_such_column"))
+
+    assert await runner.read(lambda db: fetch(db, "select 1")) == [(1,)]
+    await runner.close()
+    stuck.close(force=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from perdure.errors import NotAStore, StoreError, StoreFailed, StoreIsReadOnly, StoreNotFound, UnsafeFileSystem
+from perdure.errors import NotAStore, StoreError, StoreFailed, StoreIsReadOnly, StoreNotFound, StoreUnavailable, UnsafeFileSystem
 from perdure.store.sqlite.failures import meaning_of
 from perdure.store.sqlite.filesystems import refuse_network_file_system
 from perdure.store.sqlite.holds import Identity, is_held
@@ -82,6 +82,10 @@ class Database:
             raise NotAStore(f"{self.path} is not an SQLite database; choose another file") from error
         except apsw.Error as error:
             raise meaning_of(error, self.path) from error
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{self.path} or what stands beside it is out of reach ({error}); nothing was written, try again"
+            ) from error
 
     def _connect_writer(self) -> apsw.Connection:
         db = self._open(BUSY_SECONDS)
@@ -164,6 +168,8 @@ class Database:
                 is_there = os.stat(path).st_ino == inode
             except FileNotFoundError:
                 is_there = False
+            except OSError as error:
+                raise StoreNotFound(f"{path} is out of reach ({error.strerror}); nothing is written") from error
             if not is_there:
                 raise WalLost(f"{path} has been removed or replaced while it was in use: others would not see what is written; {STOP}")
         self._stamp = (status.st_mtime_ns, status.st_size)

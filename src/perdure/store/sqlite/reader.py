@@ -6,6 +6,8 @@ from collections.abc import Awaitable
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+import apsw
+
 from perdure.store.sqlite.database import Database
 from perdure.store.sqlite.failures import meaning_of
 from perdure.store.sqlite.statements import fetch
@@ -91,8 +93,12 @@ class Reader:
 
     def _drop(self) -> None:
         db, self._db = self._db, None
-        if db is not None:
+        if db is None:
+            return
+        try:
             db.close()
+        except apsw.Error:
+            self._unclosed = db  # kept, so that its end does not come at a random moment
 
 
 def answer_all(asked: list[Asked | None], outcomes: list[Outcome]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from perdure.errors import PerdureError, StoreFailed, StoreNotFound
+from perdure.errors import PerdureError, StoreFailed, StoreNotFound, StoreUnavailable
 from perdure.store.protocol import UnknownOutcome
 from perdure.store.sqlite.database import Database, WalLost, checkpoint_wal
 from perdure.store.sqlite.failures import BREAKS_THE_CONNECTION, concerns_all, meaning_of, says_fsync_failed, sync_failed
@@ -87,6 +87,7 @@ class Transactions:
         hold, self._hold = self._hold, None
         if hold is not None:
             loosen_hold(hold)
+            self._database.forget_wal()
         try:
             if self._db is not None:
                 self._db.close()
@@ -112,12 +113,12 @@ class Transactions:
         if self._failed is not None:
             raise ForAll(self._failed)
         try:
-            self._check(self._database.check_files)
-            db = self._connection()
+            self._for_all(self._database.check_files)
+            db = self._for_all(self._connection)
             fetch(db, "begin immediate")
             self._notice_others(db)
             outcomes = [attempted(function, db) for function in functions]
-            self._check(self._database.check_file)
+            self._for_all(self._database.check_file)
         except BaseException as error:
             self._undo(error)
             if isinstance(error, Exception) and concerns_all(error):
@@ -146,9 +147,10 @@ class Transactions:
             return self._failed
         return UnknownOutcome(f"{self._database.path}: COMMIT failed ({error}); it may or may not be on disk")
 
-    def _check(self, check: Callable[[], object]) -> None:
+    def _for_all(self, function: Callable[[], T]) -> T:
+        """What goes wrong here would go wrong for each alone as well, after as long a wait."""
         try:
-            check()
+            return function()
         except Exception as error:
             raise ForAll(error) from error
 
@@ -178,11 +180,17 @@ class Transactions:
 
     def _connection(self) -> Connection:
         if self._db is None:
-            self._db = self._database.connect_writer()
-            self._db.set_wal_hook(self._count_wal_pages)
-            if self._hold is None and not self._database.is_memory:
-                self._hold = take_hold(self._database.path)
+            db = self._database.connect_writer()
+            try:
+                if self._hold is None and not self._database.is_memory:
+                    self._hold = take_hold(self._database.path)
+            except OSError as error:
+                self._database.forget_wal()
+                db.close()
+                raise StoreUnavailable(f"{self._database.path} cannot be held ({error}); nothing was written, try again") from error
+            db.set_wal_hook(self._count_wal_pages)
             self._data_version = None
+            self._db = db
         return self._db
 
     def _undo(self, error: BaseException) -> None:
