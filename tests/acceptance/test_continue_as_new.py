@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure import continue_as_new, info, patched, receive, set_status, step, uuid4, workflow
@@ -143,7 +144,7 @@ async def test_a_death_anywhere_leaves_the_old_generation_or_the_new_one_and_los
     def dies() -> None:
         commits[0] += 1
         if commits[0] == killed_at:
-            raise OSError("the process is gone")
+            raise apsw.IOError("the answer is lost")
 
     stage.commits.after = dies
     try:
