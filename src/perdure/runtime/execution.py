@@ -39,12 +39,10 @@ class Execution:
 
     # What most runs never come to stands on the class.
     is_cancelled = False
-    is_out_of_time = False
-    """Cancelled, and its time to clean up is over: nothing but what sagas undo is asked for any more."""
+    is_out_of_time = False  # cancelled, and its time to clean up is over: nothing but what sagas undo is asked for any more
     _clean_up_ends_at: Instant | None = None
     retry_point: RetryPoint | None = None
-    cancel_left: bytes | None = None
-    """Of a cancel that came too late for this generation: its code is told in the next."""
+    cancel_left: bytes | None = None  # of a cancel that came too late for this generation: its code is told in the next
     _next_payload: bytes | None = None
     _failures: Failures | None = None
 
@@ -322,9 +320,8 @@ class Execution:
         self, step: Step[..., object], options: StepOptions, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Callable[[], Coroutine[Any, Any, object]]:
         check_name(self._steps, step)
-        _, *ready = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
-        copied: Any = ready
-        return partial(self.call_step, step, replace(options, is_compensation=True), *copied)
+        _, given, named = step.parameters.copy(args, kwargs, limit=self._payload_bytes_most)
+        return partial(self.call_step, step, replace(options, is_compensation=True), given, named)
 
     def undoing(self, error: BaseException) -> AbstractContextManager[None]:
         self._steps_failed().handled = error
