@@ -1,10 +1,9 @@
-"""What could be got wrong about troubles, the watchdog, backups, and workers that watch each other."""
+"""What could be got wrong about troubles and the watchdog."""
 
 from tests.mutants.naming import bug
 
 TOLD = "tests/acceptance/test_trouble_is_told.py"
 WATCHED = "tests/acceptance/test_watchdog.py"
-BACKED_UP = "tests/acceptance/test_back_up.py"
 
 TELLING = (
     bug(
@@ -66,10 +65,5 @@ TELLING = (
         "name a blocking line again and again",
         f"{WATCHED}::test_one_line_is_named_once_and_again_only_after_a_growing_pause",
         edits=(("engine/watchdog.py", "        if now < again_at or ", "        if "),),
-    ),
-    bug(
-        "back up with leases that the original renews",
-        f"{BACKED_UP}::test_a_copy_beside_the_living_original_is_nobodys_and_goes_on_by_itself",
-        edits=(("store/sqlite/backing_up.py", "        _let_go_of_leases(partial)\n", ""),),
     ),
 )
