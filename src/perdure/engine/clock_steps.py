@@ -8,10 +8,10 @@ from perdure.clock import SECOND, Clock
 class ClockSteps:
     """The loop's clock stands still while the machine sleeps, and is set by nobody."""
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._ahead = self._reading()
 
     def _reading(self) -> float:

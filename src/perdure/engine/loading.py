@@ -19,6 +19,7 @@ class Loading:
     def __init__(
         self,
         store: Store,
+        loop: asyncio.AbstractEventLoop,
         settings: Settings,
         take_up: Callable[[str, Loaded | None], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], None],
@@ -28,7 +29,7 @@ class Loading:
         self._settings = settings
         self._take_up = take_up
         self._spawn = spawn
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._waiting: deque[str] = deque()
         self._replays = 0
 

@@ -12,13 +12,20 @@ from perdure.store.protocol import STRIKES_ALONE
 class Suspects:
     """When the worker may claim nothing more, so that a suspect runs alone."""
 
-    def __init__(self, settings: Settings, crumbs: Crumbs, live: Mapping[str, LiveRun], on_acquitted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        crumbs: Crumbs,
+        live: Mapping[str, LiveRun],
+        on_acquitted: Callable[[], None],
+    ) -> None:
         """`on_acquitted` is called when others may be claimed again."""
         self._settings = settings
         self._crumbs = crumbs
         self._live = live
         self._on_acquitted = on_acquitted
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._strikes: dict[str, int] = {}
         self._alone: set[str] = set()
         self._alone_until = 0.0

@@ -66,9 +66,9 @@ class Worker:
         self._tenure = Tenure(ports.clock, round(settings.lease_seconds * SECOND))
         self._committer = Committer(store, ports, settings, self._names, self._python, self._tenure, outcomes)
         self._crumbs = Crumbs(settings.threads + 1)  # one for the thread that writes
-        self._clock_steps = ClockSteps(ports.clock, settings.clock_step_seconds)
-        self._suspects = Suspects(settings, self._crumbs, self.live, self._committer.want_claims)
-        self._loading = Loading(store, settings, self._loaded, self._spawn)
+        self._clock_steps = ClockSteps(ports.clock, self.loop, settings.clock_step_seconds)
+        self._suspects = Suspects(settings, self.loop, self._crumbs, self.live, self._committer.want_claims)
+        self._loading = Loading(store, self.loop, settings, self._loaded, self._spawn)
         self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)

@@ -5,7 +5,7 @@ import heapq
 import math
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, cast
 
 from perdure.clock import SECOND, Instant
 from perdure.testing.clock import VirtualClock
@@ -47,6 +47,9 @@ class LifeLoop:
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
     ) -> "asyncio.Task[Any]":
         self._stirs()
+        if self.is_dead:
+            coro.close()
+            return cast("asyncio.Task[Any]", self._real.create_future())  # which never ends
         task = self._real.create_task(coro, name=name, context=context)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
