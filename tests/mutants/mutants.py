@@ -3,8 +3,22 @@
 from tests.mutants.changing import CHANGING
 from tests.mutants.checking import CHECKING
 from tests.mutants.misleading import MISLEADING
+from tests.mutants.ordering import ORDERING
 from tests.mutants.running import REFUSING, REPLAYING, TRYING, WAITING
 from tests.mutants.storing import COMMITTING, OWNING, SUSPECTING
 from tests.mutants.telling import TELLING
 
-MUTANTS = (*COMMITTING, *OWNING, *SUSPECTING, *WAITING, *REPLAYING, *TRYING, *REFUSING, *MISLEADING, *CHECKING, *CHANGING, *TELLING)
+MUTANTS = (
+    *COMMITTING,
+    *OWNING,
+    *SUSPECTING,
+    *WAITING,
+    *REPLAYING,
+    *TRYING,
+    *REFUSING,
+    *MISLEADING,
+    *CHECKING,
+    *CHANGING,
+    *TELLING,
+    *ORDERING,
+)
