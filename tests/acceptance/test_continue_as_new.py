@@ -141,18 +141,22 @@ async def test_a_death_anywhere_leaves_the_old_generation_or_the_new_one_and_los
         await run.signal("work", number)
     commits = [0]
 
+    def gone() -> None:
+        raise apsw.IOError("disk I/O error")  # nothing more is committed
+
     def dies() -> None:
         commits[0] += 1
         if commits[0] == killed_at:
-            raise apsw.IOError("the answer is lost")
+            stage.commits.before = gone
+            gone()
 
     stage.commits.after = dies
     try:
         await run.result(0.3)
     except TimeoutError:
         pass
-    stage.commits.after = lambda: None
     await stage.kill(engine)
+    stage.commits.before = stage.commits.after = lambda: None
     whole = {number: rows for number, rows in by_generation(stage).items() if rows[0] == "started"}
     assert whole == by_generation(stage), "no generation without its beginning"
 

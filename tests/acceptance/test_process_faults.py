@@ -37,7 +37,7 @@ async def test_b53_f18_a_storm_of_restarts_replays_a_few_at_a_time_and_loses_not
         for run in runs[restart % 20 :: 20]:
             for key in "abc":
                 await engine.run(run.id).signal("add", 1, key=key)
-        most = max(most, engine.worker._replays)
+        most = max(most, engine.worker._loading._replays)
         await (stage.kill(engine) if restart % 2 else stage.stop(engine))
         engine = await stage.engine(flow, settings=few)
 

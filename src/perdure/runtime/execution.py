@@ -228,8 +228,7 @@ class Execution:
             if isinstance(outcome, Raised):
                 self.retry_point = self._steps_failed().retry_point(self.position, outcome.error, self._asked())
             self._taken = self.issued
-            for number in self.open:
-                self._abandon(number)
+            self._abandoned = [*(self._abandoned or ()), *self.open]
             self._loop.warn_of_unfinished(self._main)
             self.close()
 
@@ -258,9 +257,7 @@ class Execution:
         return abandoned or []
 
     def _abandon(self, number: int) -> None:
-        if self._abandoned is None:
-            self._abandoned = []
-        self._abandoned.append(number)
+        self._abandoned = [*(self._abandoned or ()), number]
 
     def wanted(self) -> list[StepCommand]:
         """Commands that have no outcome yet and are still waited for."""
