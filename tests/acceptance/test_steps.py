@@ -74,12 +74,13 @@ async def test_the_error_of_a_step_that_took_too_long_says_so(stage: Stage) -> N
 
 
 async def test_a_plain_function_that_takes_too_long_is_given_up_and_its_late_result_is_discarded(stage: Stage) -> None:
-    may_end, ended = threading.Event(), threading.Event()
+    began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
 
     @step(timeout=60, retry=Retry(attempts=2, initial=0, jitter=0))
     def hang() -> str:
         if info().attempt == 2:
             return "second"
+        began.set()
         may_end.wait(20)
         ended.set()
         return "late"
@@ -92,7 +93,7 @@ async def test_a_plain_function_that_takes_too_long_is_given_up_and_its_late_res
 
     engine = await stage.engine(flow)
     run = await engine.start(flow)
-    await stage.until(lambda: engine.worker._attempts.under_way)
+    await stage.until(began.is_set)
     stage.skip(61)
     await stage.until(lambda: stage.sql("select 1 from history where kind = 'step'"))
     assert len(engine.worker._attempts.under_way) == 1  # its thread keeps its slot until it ends

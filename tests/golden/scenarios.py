@@ -117,6 +117,7 @@ SCENARIOS = {
         Scenario("waits_long_paused", workflows.waits_long, is_paused, (60,)),
         Scenario("cleans_up", workflows.cleans_up, is_cancelled),
         Scenario("recovers", workflows.recovers, is_retried, ("book",)),
+        Scenario("undoes", workflows.undoes, ends),
     ]
 }
 """By name, which is that of the file. New ones go to the end."""

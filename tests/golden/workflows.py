@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from perdure import Retry, info, now, random, receive, set_status, sleep_until, step, uuid4, workflow
+from perdure import Retry, info, now, patched, random, receive, saga, set_status, sleep_until, step, uuid4, workflow
 from perdure.errors import StepFailed, StepOutcomeUnknown
 
 
@@ -346,3 +346,21 @@ async def works_later() -> str:
 
 later: list[bool] = []
 """Not empty: `works_later` works."""
+
+
+@step(retry=Retry(attempts=1))
+async def cannot_be_undone() -> None:
+    raise ConnectionError("gone")
+
+
+@workflow
+async def undoes() -> None:
+    """Passes a mark, then undoes what it did, the last of it in vain."""
+    if patched("newer"):
+        await echo("newer")
+    async with saga() as undo:
+        await echo("one")
+        undo(echo, "not one")
+        await echo("two")
+        undo(cannot_be_undone)
+        raise OutOfStock("book", 0)
