@@ -144,7 +144,7 @@ def test_arguments_are_those_of_the_moment_when_they_were_noted() -> None:
     assert seen[0] == ["one"]
 
 
-@pytest.mark.parametrize("given", [(1, 2, 3), (object(),), ()])
+@pytest.mark.parametrize("given", [(1, 2, 3), (object(),), ()], ids=["too many", "of another type", "too few"])
 def test_arguments_that_do_not_fit_are_refused_where_they_are_noted(given: tuple[Any, ...]) -> None:
     async def body() -> str:
         async with saga() as undo:
