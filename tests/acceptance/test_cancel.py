@@ -318,6 +318,30 @@ async def test_a_run_that_has_not_begun_is_cancelled_without_running_a_line_of_i
     assert await kinds(run) == ["cancel", "cancelled"]
 
 
+async def test_a_run_whose_code_does_not_match_any_more_is_cancelled_behind_its_history(stage: Stage) -> None:
+    @workflow(name="flow")
+    async def before() -> None:
+        for _ in range(3):
+            await work("before")
+        await receive("never")
+
+    @workflow(name="flow")
+    async def after() -> None:
+        await asyncio.sleep(HOUR)
+        await work("after")
+
+    engine = await stage.engine(before)
+    run = await engine.start(before)
+    await stage.until_parked(engine, run)
+    await stage.stop(engine)
+    client = await stage.client()
+    await client.run(run.id).cancel()
+    again = await stage.engine(after)
+
+    await is_cancelled(again.run(run.id))
+    assert await kinds(again.run(run.id)) == ["started", "step", "step", "step", "cancel", "cancelled"]
+
+
 async def test_b52_cancelled_again_and_again_by_two_clients_it_is_cancelled_once(stage: Stage) -> None:
     engine = await stage.engine(sleeps)
     run = await engine.start(sleeps, id="order-1")

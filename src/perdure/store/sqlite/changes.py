@@ -21,6 +21,7 @@ from perdure.store.sqlite.statements import Row, change_each, fetch
 from perdure.store.sqlite.wishes import CANCEL, NOTHING, PAUSE, Wish, Wishes, cancel_record
 
 SQL = named_queries("checkpoints")
+LAST = named_queries("requests")["last"]
 NOTHING_KEPT = (None, None, None)
 UNTOLD_KEPT = 3 * 86400 * SECOND  # a trouble that nobody asked for is forgotten then: no engine of the store wants to be told
 UNTOLD_PAGE = 1000
@@ -151,6 +152,8 @@ class Gathering:
             arrivals, has_more = self._arrivals(change, wishes.get(CANCEL))
             new = new + arrivals
         ending = change.ending and self._decided(change.ending, wishes)
+        if isinstance(ending, Finish) and isinstance(change.ending, Quarantine):
+            change = self._behind_all(change)
         if isinstance(ending, Finish | Continue):
             new = [*new, *self._last_records(ending, new, wishes)]
         at = max(self._now, change.at)
@@ -180,6 +183,11 @@ class Gathering:
                 if call.settles:
                     self.rows.settle.append((self._namespace, call.run_id, call.command))
         return records
+
+    def _behind_all(self, change: Change) -> Change:
+        """Of a run that stopped in the middle of its history: what is written of it comes after all that is there."""
+        position, at = fetch(self._db, LAST, (self._namespace, change.run_id, change.generation))[0]
+        return replace(change, position=position or change.position, at=max(change.at, at or change.at))
 
     def _decided(self, ending: Ending, wishes: Mapping[str, Wish]) -> Ending:
         """A cancel that came before the end decides how it ends; a run that is to be paused is put aside where it is given up."""
