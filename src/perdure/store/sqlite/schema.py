@@ -1,4 +1,4 @@
-"""Applies the numbered migrations to a database, one transaction each."""
+"""Applies the numbered migrations to a database, all that are pending in one transaction."""
 
 import apsw
 
@@ -21,20 +21,16 @@ def read_status(db: apsw.Connection) -> SchemaStatus:
     return schema_status(known_migrations(PACKAGE), applied(db))
 
 
-def apply_next(db: apsw.Connection, clock: Clock) -> SchemaStatus:
-    """Apply the first pending migration, if there is one, and say what is left. In a transaction: all of a migration, or nothing of it.
+def apply_pending(db: apsw.Connection, clock: Clock) -> None:
+    """In a transaction: all of them, or nothing, so that nobody who opens the store meanwhile finds it half made.
 
     The lock comes first, so of two processes that migrate at once the second finds the work done.
     """
-    known = known_migrations(PACKAGE)
-    pending = pending_migrations(known, applied(db))
-    if pending:
-        migration = pending[0]
-        change(db, CREATE_TABLE)
+    change(db, CREATE_TABLE)
+    for migration in pending_migrations(known_migrations(PACKAGE), applied(db)):
         change(db, migration.sql)
         row = (migration.number, migration.name, migration.checksum, clock.now())
         change(db, "insert into perdure_migrations (number, name, checksum, applied_at) values (?, ?, ?, ?)", row)
-    return schema_status(known, applied(db))
 
 
 def applied(db: apsw.Connection) -> dict[int, tuple[str, str]]:

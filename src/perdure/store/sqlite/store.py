@@ -90,8 +90,8 @@ class SqliteStore:
             raise SchemaTooOld(
                 f"{self._database.path} lacks {', '.join(status.pending)}; run `perdure db migrate`", status.version, status.pending
             )
-        while status.pending:
-            status = await runner.write(partial(schema.apply_next, clock=self._clock))
+        if status.pending:
+            await runner.write(partial(schema.apply_pending, clock=self._clock))
 
     async def close(self) -> None:
         if self._runner is not None:
