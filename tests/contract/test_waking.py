@@ -24,6 +24,18 @@ async def test_the_next_wake_is_the_earliest_of_the_workflows_asked_for(store: S
     assert await store.next_wake([]) is None
 
 
+async def test_what_is_due_already_does_not_hide_what_comes_next(store: Store, clock: ManualClock) -> None:
+    worker = await Worker(store, "worker-1", "one").register()
+    for name, seconds in (("soon", 10), ("later", 20)):
+        await store.start(new_run(name, "one"))
+        await worker.claim()
+        await worker.commit(parked(name, seconds))
+    clock.advance(15)
+
+    assert await store.next_wake(["one"]) == START + 20 * SECOND
+    assert await store.has_claimable(["one"])
+
+
 async def test_an_owned_run_wakes_nobody(store: Store, worker: Worker) -> None:
     await worker.run("order-1")
 

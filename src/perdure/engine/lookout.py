@@ -76,7 +76,7 @@ class Lookout:
         if is_claimable:
             self._claim()
         self._cancel_alarm()
-        if moment is not None and moment > self._ports.clock.now():  # what is due but cannot be claimed now is met by the sweep
+        if moment is not None:
             self.wake_by(moment)
 
     def wake_by(self, moment: Instant) -> None:

@@ -246,7 +246,7 @@ class Store(Oversight, Protocol):
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
-        """The earliest moment at which a run of these workflows that nobody owns is due."""
+        """The earliest moment yet to come at which a run of these workflows that nobody owns is due."""
 
     async def undelivered(self, limit: int, *, owner: str | None = None) -> Sequence[str]:
         """Ids of runs, or of the runs of one owner, that have signals in their inbox or of which something is wanted."""

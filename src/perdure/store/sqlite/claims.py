@@ -19,6 +19,7 @@ from perdure.store.sqlite.statements import Row, change_each, fetch
 SQL = named_queries("claims")
 INSERT_RECORD = named_queries("checkpoints")["insert_record"]
 
+EVER = -1  # before every moment
 LOADED_AT_ONCE = 4  # so many histories are read in the transaction of the claim
 SHORT_RECORDS = 100
 IS_FIRST, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
@@ -90,19 +91,19 @@ def owned_count(db: apsw.Connection, namespace: str, incarnation: str) -> int:
 # ── what is there to claim ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def next_due(db: apsw.Connection, namespace: str, workflows: Sequence[str], python: str) -> Instant | None:
+def next_due(db: apsw.Connection, namespace: str, workflows: Sequence[str], python: str, after: Instant) -> Instant | None:
     moments = [
         moment
         for workflow in workflows
         for only_python in ("", python)
-        for (moment,) in fetch(db, SQL["next_due"], (namespace, workflow, only_python))
+        for (moment,) in fetch(db, SQL["next_due"], (namespace, workflow, only_python, after))
         if moment is not None
     ]
     return min(moments, default=None)
 
 
 def has_claimable(db: apsw.Connection, namespace: str, now: Instant, workflows: Sequence[str], python: str) -> bool:
-    moment = next_due(db, namespace, workflows, python)
+    moment = next_due(db, namespace, workflows, python, EVER)
     if moment is not None and moment <= now:
         return True
     return any(

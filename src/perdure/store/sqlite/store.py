@@ -167,7 +167,9 @@ class SqliteStore:
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
-        return await self.runner.read(partial(claims.next_due, namespace=self._namespace, workflows=workflows, python=self._python))
+        after = self._clock.now()
+        function = partial(claims.next_due, namespace=self._namespace, workflows=workflows, python=self._python, after=after)
+        return await self.runner.read(function)
 
     async def undelivered(self, limit: int, *, owner: str | None = None) -> Sequence[str]:
         return await self.runner.read(partial(signals.addressed, namespace=self._namespace, limit=limit, owner=owner))

@@ -52,8 +52,8 @@ where namespace = ?1 and id = ?2 and owner is ?3;
 select id from runs where namespace = ?1 and owner = ?2;
 
 -- name: next_due
--- The earliest moment at which an unowned run of one workflow and Python may be claimed.
-select min(wake_at) from runs where namespace = ?1 and workflow = ?2 and only_python = ?3 and wake_at is not null;
+-- The earliest moment after a given one at which an unowned run of one workflow and Python may be claimed.
+select min(wake_at) from runs where namespace = ?1 and workflow = ?2 and only_python = ?3 and wake_at > ?4;
 
 -- name: has_orphan
 -- One row if this owner has a run of this workflow that this Python can replay.
