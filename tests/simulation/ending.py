@@ -32,6 +32,7 @@ class Ending:
         self._flows = flows
         settings = machine.faults.swarm.settings
         self._patience = round((settings.lease_seconds + 3 * settings.sweep_seconds + 45) * SECOND)
+        self._closer = CloserHost(machine, "closer", [], is_over=self.is_over)
         self._begins = 0
         self._skipped_at = 0
 
@@ -59,18 +60,21 @@ class Ending:
             process.paused_until = 0
         for host in (*self._workers, *self._clients):
             host.start_again(SECOND)
-        closer = CloserHost(self._machine, "closer", [], is_over=self.is_over)
-        closer.start_again(3 * SECOND)
+        self._closer.start_again(3 * SECOND)
 
     def is_over(self) -> bool:
         """Whether everything that was planned has been done and has come to its end."""
         return not self._shadow.unfinished and all(flow.is_done for flow in self._flows)
 
+    def _has_ended(self) -> bool:
+        """The closer has left too: it could still resume what is quarantined."""
+        return self.is_over() and not self._closer.is_up
+
     def _unfinished(self) -> list[RunShadow]:
         return [self._shadow.runs[run_id] for run_id in sorted(self._shadow.unfinished)]
 
     def _let_everything_end(self) -> None:
-        while not self._world.run(self.is_over, at_most=SECOND):
+        while not self._world.run(self._has_ended, at_most=SECOND):
             if self._world.now - self._last_change() > self._patience:
                 self._fail(f"liveness: nothing has moved for {self._patience / SECOND} s\n{self._wait_graph()}")
             if self._world.now - self._skipped_at > CALM_SECONDS_MOST * SECOND:

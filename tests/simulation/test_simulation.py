@@ -1,7 +1,9 @@
-"""Whatever the seeds do to processes, clocks and disks, every promise holds, and everything comes to its end."""
+"""Whatever the seeds do to processes, clocks and disks, every promise holds, and everything comes to its end.
+
+`make test` plays the same seeds on every run: a change is judged by what it does. `make torture` looks for new ones.
+"""
 
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from tests.simulation.scenario import Folder, simulate
 from tests.simulation.swarm import swarm_of
 
 SECONDS = float(os.environ.get("PERDURE_SIMULATION_SECONDS", "15"))
-BASE = int(os.environ.get("PERDURE_SIMULATION_SEED", random.SystemRandom().randrange(10**6, 10**9)))
+BASE = int(os.environ.get("PERDURE_SIMULATION_SEED", "4000000"))
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,7 +33,7 @@ def test_known_seeds_break_no_promise_and_show_everything_that_must_happen_somet
 
 
 @pytest.mark.timeout(SECONDS + 300)
-def test_fresh_seeds_break_no_promise() -> None:
+def test_a_minute_of_seeds_breaks_no_promise() -> None:
     simulation("--seed", str(BASE), "--seconds", str(SECONDS), hash_seed=BASE % 1000)
 
 
