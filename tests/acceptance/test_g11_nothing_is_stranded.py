@@ -106,7 +106,7 @@ async def test_a_signal_that_comes_before_the_worker_knows_that_its_run_is_parke
 
     async def send_after_the_commit(batch: Any) -> Any:
         done = await real(batch)
-        if not sent and any(written.is_parked for written in done.written):
+        if not sent and any(written.has_left for written in done.written):
             sent.append("hello")
             await run.signal("word", "hello")
         return done

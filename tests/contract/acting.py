@@ -101,7 +101,7 @@ class Mine:
 
     async def park(self, wake_at: int | None = None) -> None:
         (written,) = (await self.worker.commit(self.change(ending=Park(wake_at, b"[]")))).written
-        assert written.is_parked
+        assert written.has_left
 
     async def finish(self, state: RunState = RunState.COMPLETED) -> None:
         ended = NewRecord(RecordKind.COMPLETED, output=b"1")

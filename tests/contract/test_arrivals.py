@@ -3,9 +3,10 @@
 import pytest
 
 from perdure.clock import SECOND
+from perdure.model.generations import RetryPoint
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
-from perdure.store.endings import Finish, Park
+from perdure.store.endings import Finish, Park, Quarantine
 from perdure.store.protocol import Change, DueTimer, Store
 from tests.contract.acting import LIMIT, START, ManualClock, Worker, kinds, signal, step
 from tests.contract.places import Place
@@ -124,7 +125,7 @@ async def test_a_run_is_not_parked_while_a_signal_waits_for_it(store: Store, wor
 
     (written,) = (await worker.commit(run.change(reads_inbox=reads_inbox, ending=Park(None, b"[]")))).written
 
-    assert not written.is_parked
+    assert not written.has_left
     assert written.has_more is not reads_inbox  # either it is among the records, or it is told that there is one
     row = await store.run("order-1")
     assert row is not None
@@ -136,4 +137,67 @@ async def test_a_change_whose_inbox_is_empty_records_nothing(worker: Worker) -> 
 
     (written,) = (await worker.commit(Change("order-1", 0, run.position, run.at, reads_inbox=True))).written
 
-    assert (written.records, written.has_more, written.is_parked) == ([], False, False)
+    assert (written.records, written.has_more, written.has_left) == ([], False, False)
+
+
+async def test_what_was_acknowledged_before_the_end_stands_in_the_history_before_it(store: Store, worker: Worker) -> None:
+    run = await worker.run("order-1")
+    await store.send(signal("order-1", "s1", payload=b'"late"'), LIMIT)
+
+    records = await run.write(step(), ending=Finish(RunState.COMPLETED, NewRecord(RecordKind.COMPLETED, output=b"1")))
+
+    assert kinds(records) == ["step", "signal", "completed"]
+    assert records[1].output == b'"late"'
+    assert await store.undelivered(10) == []
+
+
+async def test_a_run_with_more_signals_than_a_page_ends_when_all_of_them_are_recorded(place: Place) -> None:
+    store = await place.open(inbox_page=3)
+    worker = await Worker(store, "worker-1").register()
+    run = await worker.run("order-1")
+    for number in range(7):
+        await store.send(signal("order-1", f"s{number}", payload=b"%d" % number), LIMIT)
+    end = Finish(RunState.FAILED, NewRecord(RecordKind.FAILED, input=RetryPoint(2).encoded(), error=b"{}"))
+
+    states = []
+    for _ in range(3):
+        (written,) = (await worker.commit(run.change(ending=end))).written
+        run.position, run.at = written.records[-1].position, written.records[-1].at
+        states.append((written.has_left, written.has_more, len(written.records)))
+
+    assert states == [(False, True, 3), (False, True, 3), (True, False, 2)]
+    recorded = [record.output for record in await store.history("order-1") if record.kind is RecordKind.SIGNAL]
+    assert recorded == [b"%d" % number for number in range(7)]
+
+
+async def test_a_retried_run_can_receive_what_came_just_before_it_failed(store: Store, worker: Worker) -> None:
+    run = await worker.run("order-1")
+    await store.send(signal("order-1", "s1", payload=b'"late"'), LIMIT)
+    await run.finish(RunState.FAILED)
+
+    await store.retry("order-1")
+
+    loaded = (await store.load(["order-1"]))["order-1"]
+    assert kinds(loaded.records) == ["started", "signal"]
+
+
+async def test_a_quarantined_run_that_is_cancelled_keeps_its_signals_in_its_history(store: Store, worker: Worker) -> None:
+    run = await worker.run("order-1")
+    await worker.commit(run.change(ending=Quarantine(b"{}")))
+    for number in range(2):
+        await store.send(signal("order-1", f"s{number}"), LIMIT)
+
+    await store.cancel("order-1", 0)
+
+    assert kinds(await store.history("order-1")) == ["started", "signal", "signal", "cancel", "cancelled"]
+    assert await store.undelivered(10) == []
+
+
+async def test_a_cancel_of_a_run_that_has_just_diverged_ends_it_behind_its_signals(store: Store, worker: Worker) -> None:
+    run = await worker.run("order-1")
+    await store.send(signal("order-1", "s1"), LIMIT)
+    await store.cancel("order-1", 0)
+
+    await worker.commit(run.change(ending=Quarantine(b"{}")))
+
+    assert kinds(await store.history("order-1")) == ["started", "signal", "cancel", "cancelled"]

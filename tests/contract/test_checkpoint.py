@@ -209,7 +209,7 @@ async def test_a_parked_run_belongs_to_nobody_and_says_what_it_waits_for(store: 
 
     (written,) = (await worker.commit(run.change(issued=2, ending=Park(START + 60 * SECOND, b'["timer"]')))).written
 
-    assert (written.records, written.is_parked, written.has_more) == ([], True, False)
+    assert (written.records, written.has_left, written.has_more) == ([], True, False)
     row = await store.run("order-1")
     assert row is not None
     assert (row.state, row.owner, row.wake_at) == (RunState.WAITING, None, START + 60 * SECOND)
@@ -230,7 +230,7 @@ async def test_a_run_is_not_parked_by_a_change_that_records_something(store: Sto
 
     (written,) = (await worker.commit(run.change(step(), issued=9, ending=Park(None, b"[]")))).written
 
-    assert not written.is_parked
+    assert not written.has_left
     row = await store.run("order-1")
     assert row is not None
     assert (row.state, row.owner, row.issued) == (RunState.RUNNING, "worker-1", 9)
@@ -242,7 +242,7 @@ async def test_a_run_can_be_parked_with_what_its_attempts_left(store: Store, wor
 
     (written,) = (await worker.commit(run.change(failures=[FAILED], ending=Park(FAILED.next_at, b"[]")))).written
 
-    assert written.is_parked
+    assert written.has_left
     assert len(await store.attempts("order-1")) == 1
 
 
@@ -283,7 +283,7 @@ async def test_a_finished_run_keeps_its_history_and_nothing_else(store: Store, w
     records = await run.write(step(), ending=Finish(state, NewRecord(RecordKind.FAILED, error=b"why")))
 
     row = await store.run("order-1")
-    assert kinds(records) == ["step", "failed"]
+    assert kinds(records) == ["step", "signal", "failed"]
     assert row is not None
     assert (row.state, row.owner, row.wake_at, row.ended_at) == (state, None, None, START + 3 * SECOND)
     assert (row.waiting_for, row.note) == (None, b"1")

@@ -42,7 +42,7 @@ async def test_a_run_that_records_nothing_but_marks_is_parked_with_them(store: S
 
     (written,) = (await worker.commit(run.change(MARK, ending=Park(None, b"[]"), issued=0))).written
 
-    assert written.is_parked
+    assert written.has_left
     assert [record.kind for record in await store.history("order-1")] == ["started", "patched"]
 
 
@@ -52,5 +52,5 @@ async def test_a_run_for_which_something_came_is_not_parked_although_it_records_
 
     (written,) = (await worker.commit(run.change(MARK, reads_inbox=True, ending=Park(None, b"[]")))).written
 
-    assert not written.is_parked
+    assert not written.has_left
     assert [record.kind for record in written.records] == ["patched", "signal"]

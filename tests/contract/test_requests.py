@@ -178,7 +178,7 @@ async def test_a_run_is_not_parked_over_a_cancel(store: Store, worker: Worker) -
 
     answer = await written(run, reads_inbox=True, ending=Park(None, b"[]"))
 
-    assert (answer.is_parked, kinds(answer.records)) == (False, ["cancel"])
+    assert (answer.has_left, kinds(answer.records)) == (False, ["cancel"])
     assert await state_of(store) is RunState.RUNNING
 
 
@@ -249,7 +249,7 @@ async def test_a_run_that_is_owned_is_paused_when_its_owner_gives_it_up(store: S
     put_aside = await written(run, reads_inbox=True, ending=PutAside(b"[]"))
 
     assert (asked.records, asked.is_pausing) == ([], True)
-    assert put_aside.is_parked
+    assert put_aside.has_left
     assert await state_of(store) is RunState.PAUSED
     assert await store.wanted("order-1") == []
 
@@ -272,7 +272,7 @@ async def test_a_wish_to_pause_that_was_withdrawn_leaves_the_run_with_its_owner(
 
     answer = await written(run, reads_inbox=True, ending=PutAside(b"[]"))
 
-    assert (answer.is_parked, answer.is_pausing) == (False, False)
+    assert (answer.has_left, answer.is_pausing) == (False, False)
     assert await state_of(store) is RunState.RUNNING
 
 

@@ -96,7 +96,7 @@ async def test_a_parking_run_and_a_signal_from_elsewhere_never_miss_each_other(s
     for number in range(40):
         run = await worker.run(f"order-{number}")
         parked, _ = await asyncio.gather(worker.commit(run.change(ending=Park(None, b"[]"))), sending.send(signal(run.id, "s1"), LIMIT))
-        if parked.written[0].is_parked:
+        if parked.written[0].has_left:
             assert [one.row.id for one in await worker.claim()] == [run.id]
         assert kinds(await run.write(reads_inbox=True)) == ["signal"]
 

@@ -31,6 +31,18 @@ COMMITTING = (
         ),
     ),
     bug(
+        "end a run over the signals that it was sent meanwhile",
+        "tests/contract/test_arrivals.py::test_what_was_acknowledged_before_the_end_stands_in_the_history_before_it",
+        edits=(
+            ("store/sqlite/changes.py", "        if isinstance(ending, Finish) or (change.reads_inbox", "        if (change.reads_inbox"),
+        ),
+    ),
+    bug(
+        "end a run with a page of its inbox and forget the rest",
+        "tests/contract/test_arrivals.py::test_a_run_with_more_signals_than_a_page_ends_when_all_of_them_are_recorded",
+        edits=(("store/sqlite/changes.py", "        if isinstance(ending, Finish) and has_more:", "        if has_more is None:"),),
+    ),
+    bug(
         "acknowledge before the commit",
         f"{G01}::test_a_start_is_not_acknowledged_before_its_commit",
         f"{G01}::test_code_does_not_go_on_before_the_commit_that_holds_the_result",

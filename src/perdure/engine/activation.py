@@ -250,8 +250,10 @@ class Activation:
             self.committer.touch(run)
 
     def stays(self, run: LiveRun) -> None:
-        """Something had come for it, so it was not parked: tries whose moment passed meanwhile begin now."""
+        """Something had come for it, so it was not parked: tries whose moment passed meanwhile begin now. An end is written again."""
         run.is_leaving = False
+        if run.execution.outcome is not None:
+            return
         for command in run.execution.wanted():
             retrying = run.retrying.get(command.number)
             if retrying is not None and retrying.next_at is not None:

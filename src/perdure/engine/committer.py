@@ -250,7 +250,7 @@ class Committer:
                 self._loop.call_soon(self._outcomes.refused, change.run_id, found.damage)
             elif found is not None:
                 records = [record for record in found.records if record.position > change.position]
-                written.append(Written(change.run_id, records, has_more=True, is_parked=found.row.owner != batch.incarnation))
+                written.append(Written(change.run_id, records, has_more=True, has_left=found.row.owner != batch.incarnation))
         return Committed(self._ports.clock.now(), written, ())
 
     def _accept(self, batch: Checkpoint, done: Committed) -> None:

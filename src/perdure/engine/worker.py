@@ -28,7 +28,7 @@ from perdure.model.records import Record
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
-from perdure.store.endings import Continue, Finish, Park, PutAside
+from perdure.store.endings import Continue, Finish, Park
 from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Loaded, Store, Written
 
 log = logging.getLogger("perdure.engine")
@@ -268,7 +268,7 @@ class Worker:
             run.strikes = 0
             self._suspects.acquit(run.id)
         ending = change.ending
-        if ending is not None and (written.is_parked or not isinstance(ending, Park | PutAside)):
+        if ending is not None and written.has_left:
             self._drop(run)
             if isinstance(ending, Finish) and written.records:
                 self._on_end(run.id, run.row.workflow, written.records[-1])

@@ -137,8 +137,8 @@ class Execution:
                     self._answered(record)
                 case RecordKind.TIMER:
                     self._check_timer(record)
-                case RecordKind.SIGNAL:
-                    self._mailbox.deliver(record.position, record.name, record.output or b"null")  # for the next generation, if any
+                case RecordKind.SIGNAL if isinstance(self.outcome, Continued):  # the next generation may receive it
+                    self._mailbox.deliver(record.position, record.name, record.output or b"null")
                 case RecordKind.CANCEL if isinstance(self.outcome, Continued):
                     self.cancel_left = record.input
                 case RecordKind.CANCEL:

@@ -131,7 +131,7 @@ class Written:
     run_id: str
     records: Sequence[Record]
     has_more: bool = False  # undelivered signals are left, or due timers were held back for them
-    is_parked: bool = False  # or put aside
+    has_left: bool = False  # what ends its stay was written too
     is_pausing: bool = False  # the inbox was not read and no call performed, for the run is to be paused
     raised: Sequence[tuple[int, Exception]] = ()  # commands whose calls failed; nothing of them was written
 

@@ -47,7 +47,6 @@ class Rows:
     give_up: list[Row] = field(default_factory=list)
     quarantine: list[Row] = field(default_factory=list)
     finish: list[Row] = field(default_factory=list)
-    ended: list[Row] = field(default_factory=list)
     put_aside: list[Row] = field(default_factory=list)
     met: list[Row] = field(default_factory=list)
     tell_cancel: list[Row] = field(default_factory=list)
@@ -81,7 +80,6 @@ class Rows:
         many(db, "outdate", self.outdate)
         many(db, "forget_attempts", self.forget_attempts)
         many(db, "forget_tries", self.forget_tries)
-        many(db, "empty_inbox", self.ended)
         many(db, "meet", self.met)
         many(db, "tell_cancel", self.tell_cancel)
         many(db, "forget_requests", self.forget_requests)
@@ -147,13 +145,15 @@ class Gathering:
         raised: list[tuple[int, Exception]] = []
         if change.calls and not is_pausing:
             new = new + self._performed(change.calls, raised)
-        has_more = False
-        if change.reads_inbox and not is_pausing:
-            arrivals, has_more = self._arrivals(change, wishes.get(CANCEL))
-            new = new + arrivals
         ending = change.ending and self._decided(change.ending, wishes)
         if isinstance(ending, Finish) and isinstance(change.ending, Quarantine):
             change = self._behind_all(change)
+        has_more = False
+        if isinstance(ending, Finish) or (change.reads_inbox and not is_pausing):
+            arrivals, has_more = self._arrivals(change, wishes.get(CANCEL))
+            new = new + arrivals
+        if isinstance(ending, Finish) and has_more:
+            ending = None  # what was acknowledged before the end is recorded before it
         if isinstance(ending, Finish | Continue):
             new = [*new, *self._last_records(ending, new, wishes)]
         at = max(self._now, change.at)
@@ -164,7 +164,7 @@ class Gathering:
             self.rows.clear_strikes.append((self._namespace, change.run_id))
         if not isinstance(change.ending, Park | PutAside):
             self._end_or_note(change, ending, at, wishes)
-            return Written(change.run_id, records, has_more, is_pausing=is_pausing, raised=raised)
+            return Written(change.run_id, records, has_more, ending is not None, is_pausing, raised)
         has_news = any(record.kind is not RecordKind.PATCHED for record in records)
         is_quiet = is_pausing if isinstance(ending, PutAside) else not has_more and not self._has_signals(change.run_id)
         is_over = is_quiet and not has_news
@@ -233,7 +233,6 @@ class Gathering:
         match ending:
             case Finish(state=state):
                 self.rows.finish.append((*mine, state, at, *kept))
-                self.rows.ended.append(mine[:2])
                 (self.rows.forget_tries if state is RunState.FAILED else self.rows.forget_attempts).append(mine[:2])
                 if wishes or state is not RunState.COMPLETED:  # a run that was told of a cancel does not complete
                     self.rows.forget_requests.append(mine[:2])

@@ -1,5 +1,7 @@
 """What people want of a run: it is done at once where nobody owns the run, else it waits for the owner as a row."""
 
+from collections.abc import Iterator
+
 import apsw
 
 from perdure.clock import Clock, Instant, Microseconds
@@ -7,6 +9,7 @@ from perdure.errors import NotRetryable, RunEnded, RunNotFound
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.runs import RunRow
 from perdure.model.states import RunState
+from perdure.settings import DEFAULTS
 from perdure.store.sqlite.changes import history_row
 from perdure.store.sqlite.generations import generation
 from perdure.store.sqlite.queries import named_queries
@@ -43,14 +46,24 @@ def end_unclaimed(db: apsw.Connection, namespace: str, row: RunRow, now: Instant
     if position is None:
         position, at = generation(db, namespace, row.id, row.generation).base_position, row.created_at
     at = max(now, at)
-    ended = NewRecord(RecordKind.CANCELLED, row.workflow, error=row.error)
     was_told = any(told_at is not None for (told_at,) in fetch(db, SQL["cancel_of"], run))
-    for number, new in enumerate([ended] if was_told else [cancel_record(grace), ended], position + 1):
-        record = Record(number, at, new.kind, new.name, input=new.input, error=new.error)
+    for number, new in enumerate(last_records(db, namespace, row, None if was_told else grace), position + 1):
+        record = Record(number, at, new.kind, new.name, input=new.input, output=new.output, error=new.error)
         change(db, RECORDS["insert_record"], history_row(namespace, row.id, row.generation, record))
     change(db, SQL["end_unclaimed"], (*run, at))
-    for statement in (RECORDS["forget_attempts"], RECORDS["empty_inbox"], RECORDS["clear_strikes"], RECORDS["forget_requests"]):
+    for statement in (RECORDS["forget_attempts"], RECORDS["clear_strikes"], RECORDS["forget_requests"]):
         change(db, statement, run)
+
+
+def last_records(db: apsw.Connection, namespace: str, row: RunRow, grace: Microseconds | None) -> Iterator[NewRecord]:
+    """The signals that it has not received, out of its inbox; the cancel, unless it was told; its end."""
+    while page := fetch(db, RECORDS["signals"], (namespace, row.id, DEFAULTS.inbox_page)):
+        for _, _, topic, payload in page:
+            yield NewRecord(RecordKind.SIGNAL, topic, output=payload)
+        change(db, RECORDS["take_signals"], (namespace, row.id, page[-1][0]))
+    if grace is not None:
+        yield cancel_record(grace)
+    yield NewRecord(RecordKind.CANCELLED, row.workflow, error=row.error)
 
 
 def pause(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> None:

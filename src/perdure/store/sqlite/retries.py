@@ -10,6 +10,7 @@ from perdure.model.generations import retry_point_of
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import RunRow
 from perdure.model.states import RunState
+from perdure.settings import DEFAULTS
 from perdure.store.sqlite.changes import history_row
 from perdure.store.sqlite.generations import Generation, Part, generation, generation_row, lineage
 from perdure.store.sqlite.queries import named_queries
@@ -19,7 +20,7 @@ from perdure.store.sqlite.statements import change
 
 SQL = named_queries("generations")
 RECORDS = named_queries("checkpoints")
-CARRIED_MOST = 1000
+CARRIED_MOST = DEFAULTS.limits.inbox_signals + 1000  # all signals that came before the failure was recorded, and what steps left
 FAILURES = (RecordKind.STEP_FAILED, RecordKind.FAILED)
 
 

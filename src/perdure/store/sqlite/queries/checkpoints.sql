@@ -71,10 +71,6 @@ select number, arrived_at, topic, payload from inbox where namespace = ?1 and ru
 -- Those that were read into the history are delivered.
 delete from inbox where namespace = ?1 and run_id = ?2 and number <= ?3;
 
--- name: empty_inbox
--- None of an ended run's signals is left.
-delete from inbox where namespace = ?1 and run_id = ?2;
-
 -- name: has_signals
 -- One row if an undelivered signal waits for the run.
 select 1 from inbox where namespace = ?1 and run_id = ?2 limit 1;
