@@ -40,7 +40,7 @@ ORDERING = (
         "let a paused run's timers and signals in",
         f"{PAUSE}::test_a_step_that_fails_while_its_run_is_to_be_paused_is_tried_again_when_it_is_resumed",
         f"{REQUESTS}::test_a_run_that_is_owned_is_paused_when_its_owner_gives_it_up",
-        edits=(("store/sqlite/changes.py", "        if change.reads_inbox and not is_pausing:", "        if change.reads_inbox:"),),
+        edits=(("store/sqlite/changes.py", "(change.reads_inbox and not is_pausing):", "change.reads_inbox:"),),
     ),
     bug(
         "begin everything that is wanted when a pause is withdrawn",

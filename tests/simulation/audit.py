@@ -245,7 +245,7 @@ class Auditor:
             self._broken(f"I3: run {run.id}: record {new['position']} follows record {len(run.records)}")
         if last is not None and (new["at"] < last["at"] or last["kind"] in FINAL):
             self._broken(f"I3: run {run.id}: record {new['position']} ({new['kind']}) stands behind or before its predecessor {last}")
-        if run.owner is None and (run.id in at.retried or new["kind"] in ("cancel", "cancelled")):
+        if run.owner is None and (run.id in at.retried or new["kind"] in ("signal", "cancel", "cancelled")):
             at.written_by_nobody.add(run.id)
         elif run.owner is None or run.owner != at.fence:
             self._broken(f"I7: {at.process.label} as {at.fence} wrote a record of run {run.id}, which belongs to {run.owner}")

@@ -8,6 +8,7 @@ FOUND = {
     1223: "after the clock was set back a long back-off was waited for in memory, where there was no room for others",
     500421: "a worker whose life ended between the store's answer and its report kept a run of that life in its next one",
     700138: "a pause was withdrawn in the very commit that recorded a step, and the step began again",
+    200000204: "the clock was set on, the intent of an at_most_once step's next try was written twice, and its body ran twice",
 }
 """Seed -> what was wrong. A seed plays something else once the simulation itself has changed; it stays, for it costs half a second."""
 

@@ -69,6 +69,8 @@ class Attempts:
         if retrying is not None and retrying.next_at is not None and retrying.next_at > self._ports.clock.now():
             self._wait(run, command, retrying)
         elif command.options.at_most_once:
+            if retrying is not None:
+                retrying.begins()  # once: its timer may fire while the intent is being written
             run.about_attempts().intents.append(Intent(command.number, command.name, command.digest))
             self._committer.touch(run)
         else:

@@ -150,7 +150,7 @@ class Gathering:
             change = self._behind_all(change)
         has_more = False
         if isinstance(ending, Finish) or (change.reads_inbox and not is_pausing):
-            arrivals, has_more = self._arrivals(change, wishes.get(CANCEL))
+            arrivals, has_more = self._arrivals(change, None if isinstance(ending, Finish) else wishes.get(CANCEL))
             new = new + arrivals
         if isinstance(ending, Finish) and has_more:
             ending = None  # what was acknowledged before the end is recorded before it
