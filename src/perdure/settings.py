@@ -31,7 +31,7 @@ class Settings:
     batch_bytes: int = 4 * 1024 * 1024
     claim_page: int = 500
     inbox_page: int = 500  # signals of one run read in one checkpoint
-    runs_in_memory: int = 2000
+    runs_in_memory: int = 1000
     replays_at_once: int = 100
     replay_slice_seconds: float = 0.002  # how long a replay may hold the event loop
     attempts_at_once: int = 1000

@@ -152,7 +152,8 @@ class Committer:
             self._begin(replace(batch, claims=None))
 
     def _take_claims(self) -> Claims | None:
-        room = min(self._settings.claim_page, self._room())
+        backlog = len(self._dirty)  # first things first: what waits to be written holds memory until it is
+        room = min(self._settings.claim_page, self._room(), 2 * self._settings.batch_rows - backlog)
         if not self._wants_claims or room <= 0:
             return None
         self._wants_claims = False
