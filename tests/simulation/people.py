@@ -142,6 +142,8 @@ class Flow:
 
     async def _order(self, client: Client, intention: Order) -> None:
         call = getattr(client.run(intention.run_id), intention.verb)
+        if intention.verb == "delete":
+            self.auditor.deletion_wanted.add(intention.run_id)
         for _ in range(1 + intention.repeats):
             try:
                 await self._unless_refused(intention, call)
