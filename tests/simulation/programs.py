@@ -57,11 +57,14 @@ class Widening:
 
     def _op(self, op: Op) -> Op:
         draw = self._draw
-        if op["do"] == "step":
-            return self._step(op)
-        for name in ("body", "meanwhile", "clean_up", "each", "items", "program"):
+        if draw.random() < 0.12 and op["do"] in ("step", "sleep", "receive", "gather"):
+            extra = self._author.step()  # a mark of its own: memory takes the new code at once, where a deploy would begin with a replay
+            op = {"do": "patched", "mark": f"place {extra['place']}", "then": [extra, op], "otherwise": [op]}
+        for name in ("body", "meanwhile", "clean_up", "each", "items", "program", "then", "otherwise"):
             if name in op:
                 op = {**op, name: self.sequence(op[name])}
+        if op["do"] == "step":
+            return self._step(op)
         if "undo" in op:
             op = {**op, "undo": [self._booking(one) for one in op["undo"]]}
         if "branches" in op:

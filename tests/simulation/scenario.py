@@ -95,6 +95,8 @@ class Scenario:
         self.auditor = Auditor(self.world, path, swarm)
         self.machine = Machine(self.world, path, faults, Hints(faults), self.auditor)
         Stage.ledger = self.auditor.ledger
+        deployed_at = round(self.world.random("deploy").choice((0, 0, 0.3, 0.7)) * swarm.chaos_seconds * SECOND)
+        Stage.has_marks = lambda: self.world.now >= deployed_at
         self._draw = self.world.random("scenario")
         places = swarm.workers + 2 * swarm.clients
         self.flows = flows_of(swarm, self.world, self.auditor, places)

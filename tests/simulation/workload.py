@@ -1,6 +1,7 @@
 """Workflows that play programs, and steps that tell the effect ledger what they do. Workflow code knows nothing of the simulation."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ class Stage:
     """Where the ledger of the simulation that is under way is found by the bodies of steps."""
 
     ledger: Ledger
+    has_marks: Callable[[], bool]
+    """Whether the code that knows the marks is deployed by now."""
 
 
 class Oops(RuntimeError):
@@ -322,8 +325,9 @@ class Player:
             return type(error).__name__
         return done
 
-    async def do_patched(self, op: Op) -> bool:
-        return patched(op["mark"])
+    async def do_patched(self, op: Op) -> Any:
+        is_new = Stage.has_marks() and patched(op["mark"])
+        return [is_new, await self.perform(op.get("then" if is_new else "otherwise", []))]
 
     async def do_continue(self, op: Op) -> None:
         await continue_as_new(op["program"])
