@@ -364,6 +364,7 @@ class Auditor:
         at.deleted.add(old["id"])
         del self.shadow.runs[old["id"]]
         self.shadow.deleted.add(old["id"])
+        self.shadow.deleted_at = self.world.now
         self.ledger.forget(old["id"])
         self.world.saw("a run was deleted")
 

@@ -87,7 +87,9 @@ class Ending:
 
     def _last_change(self) -> int:
         flows, runs = self._flows, self._shadow.runs.values()
-        return max([self._begins, self._skipped_at, *(flow.moved_at for flow in flows), *(run.changed_at for run in runs)])
+        return max(
+            [self._begins, self._skipped_at, self._shadow.deleted_at, *(flow.moved_at for flow in flows), *(run.changed_at for run in runs)]
+        )
 
     def _skip_long_waits(self) -> None:
         """When everybody waits for a moment that is far away, it comes soon."""

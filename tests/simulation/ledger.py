@@ -29,6 +29,8 @@ class Effect:
     incarnation: str
     serial: int
     step: str
+    place: int
+    """In its program. Another one under the same command: newer code asks for another step where nothing was recorded."""
     resumptions: int
     """How often its run had been resumed or retried, which gives up what is under way."""
     retries: int
@@ -62,7 +64,7 @@ class Ledger:
         _, run_id, generation, command = (info.idempotency_key or "").split("/")
         incarnation = (info.fencing_token or "").partition("-")[2]
         run = self.shadow.runs[run_id]
-        place = (self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"])
+        place = (self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"], op["place"])
         effect = Effect(*place, run.resumptions, run.retries, run.life)
         before = self.by_command.setdefault((run_id, int(generation), effect.command), [])
         self.world.note(f"body of {run_id}/{command} attempt {effect.attempt} begins in {incarnation}: {op['step']} {op['place']}")
@@ -114,7 +116,7 @@ class Ledger:
             checks += [
                 (intent == effect.incarnation, lambda: f"G4: {where} began without its intent on disk ({intent})"),
                 (
-                    not any((one.attempt, one.retries) == (effect.attempt, effect.retries) for one in before),
+                    not any((one.place, one.attempt, one.retries) == (effect.place, effect.attempt, effect.retries) for one in before),
                     lambda: f"G4: {where} began a second time",
                 ),
             ]
@@ -143,4 +145,5 @@ class Ledger:
 
 
 def same_life(one: Effect, other: Effect) -> bool:
-    return (one.attempt, one.incarnation, one.resumptions) == (other.attempt, other.incarnation, other.resumptions)
+    facts = [(effect.place, effect.attempt, effect.incarnation, effect.resumptions) for effect in (one, other)]
+    return facts[0] == facts[1]

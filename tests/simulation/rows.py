@@ -51,5 +51,7 @@ class Shadow:
     registered: dict[str, int] = field(default_factory=dict)
     """Incarnation -> since when."""
     deleted: set[str] = field(default_factory=set)
+    deleted_at: int = 0
+    """The last time that one was."""
     lives: dict[str, int] = field(default_factory=dict)
     """Run id -> how many runs have come under it."""
