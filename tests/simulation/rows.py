@@ -14,6 +14,8 @@ class RunShadow:
     wake_at: int | None
     workflow: str
     changed_at: int
+    life: int
+    """The first under this id, the second after that was deleted, …"""
     records: list[dict[str, Any]] = field(default_factory=list)
     steps: dict[int, dict[str, Any]] = field(default_factory=dict)
     timers: set[int] = field(default_factory=set)
@@ -46,4 +48,10 @@ class Shadow:
     """Those that are buried stay here, dead."""
     hosts: dict[str, str] = field(default_factory=dict)
     """Incarnation -> the process it lives in."""
+    registered: dict[str, int] = field(default_factory=dict)
+    """Incarnation -> since when."""
     deleted: set[str] = field(default_factory=set)
+    deleted_at: int = 0
+    """The last time that one was."""
+    lives: dict[str, int] = field(default_factory=dict)
+    """Run id -> how many runs have come under it."""

@@ -17,7 +17,8 @@ COLUMNS = {
     "attempts": ("run_id", "command", "failures", "next_at", "intent"),
     "requests": ("run_id", "kind"),
     "generations": ("run_id", "generation", "base_generation", "base_position"),
-    "workers": ("incarnation", "state", "checkpoint", "expires_at"),
+    "workers": ("incarnation", "state", "checkpoint", "expires_at", "workflows"),
+    "troubles": ("run_id", "kind", "at", "tries", "next_at"),
 }
 
 

@@ -32,14 +32,15 @@ def retry(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> Non
             return  # a repeat
         raise NotRetryable(f"run {run_id} is {row.state}: only a failed run can be retried; nothing was changed")
     position = retried_from(db, namespace, row)
-    carried = carried_records(db, namespace, row, position)
+    later = later_records(db, namespace, row, position)
+    carried = carried_of(row, later)
     now = clock.now()
     base = generation(db, namespace, run_id, row.generation)
     opened = Generation(row.generation + 1, "retry", row.generation, position - 1, base.key_generation, base.input)
     change(db, RECORDS["open_generation"], generation_row(namespace, run_id, opened, now))
     for number, record in enumerate(carried, position):
         change(db, RECORDS["insert_record"], history_row(namespace, run_id, opened.number, record._replace(position=number)))
-    change(db, SQL["retry"], (namespace, run_id, opened.number, now))
+    change(db, SQL["retry"], (namespace, run_id, opened.number, now, reached_before(position, later)))
     change(db, RECORDS["clear_strikes"], (namespace, run_id))
 
 
@@ -54,13 +55,25 @@ def retried_from(db: apsw.Connection, namespace: str, row: RunRow) -> int:
     return min(point.position, last.position)
 
 
-def carried_records(db: apsw.Connection, namespace: str, row: RunRow, position: int) -> Sequence[Record]:
-    """What is recorded from there on and is neither a failure nor a timer, which will be due again: results of other steps, signals."""
-    later = [
+def later_records(db: apsw.Connection, namespace: str, row: RunRow, position: int) -> Sequence[Record]:
+    """All from there on."""
+    return [
         record
         for part in lineage(db, namespace, row.id, row.generation)
         for record in read_part(db, namespace, row.id, Part(part.generation, max(part.after, position - 1), part.upto))
     ]
+
+
+def reached_before(position: int, later: Sequence[Record]) -> int:
+    """The last record whose activation is over for good: a step that failed was asked for by then, and is tried anew under its number.
+
+    Code that raised of its own may be changed there: its last activation is still open.
+    """
+    return position - 1 if later and later[0].kind is RecordKind.STEP_FAILED else max(0, position - 2)
+
+
+def carried_of(row: RunRow, later: Sequence[Record]) -> Sequence[Record]:
+    """What is neither a failure nor a timer, which will be due again: results of other steps, signals."""
     carried = [record for record in later if record.kind not in FAILURES and record.kind is not RecordKind.TIMER]
     if len(carried) > CARRIED_MOST:
         raise NotRetryable(f"run {row.id} cannot be retried: {len(carried)} records followed its failure; start a new run")

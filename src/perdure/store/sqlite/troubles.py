@@ -1,10 +1,12 @@
 """Troubles that somebody is to be told of: given out one holder at a time, kept until they were told."""
 
+import json
 from collections.abc import Sequence
 
 import apsw
 
 from perdure.clock import Clock, Instant, Microseconds
+from perdure.errors import CorruptedHistory
 from perdure.model.states import RunState
 from perdure.model.troubles import TroubleKind, TroubleRow
 from perdure.store.sqlite.queries import named_queries
@@ -38,11 +40,17 @@ def described(db: apsw.Connection, namespace: str, run_id: str, kind: TroubleKin
         return None
     if kind is not TroubleKind.STRANDED and run.state.value != kind.value:
         return None
-    error = run.error
-    if kind is TroubleKind.FAILED:
-        last = last_record(db, namespace, run_id)
-        error = None if last is None else last.error
+    error = error_of_end(db, namespace, run_id) if kind is TroubleKind.FAILED else run.error
     return TroubleRow(run_id, run.workflow, kind, at, tries, error)
+
+
+def error_of_end(db: apsw.Connection, namespace: str, run_id: str) -> bytes | None:
+    """What the run failed with. One that is damaged is told as that: it must not keep the others from being told."""
+    try:
+        last = last_record(db, namespace, run_id)
+    except CorruptedHistory as damage:
+        return json.dumps({"type": "perdure.errors.CorruptedHistory", "message": str(damage)}).encode()
+    return None if last is None else last.error
 
 
 def settle(db: apsw.Connection, namespace: str, clock: Clock, trouble: TroubleRow, again_after: Microseconds | None) -> None:
