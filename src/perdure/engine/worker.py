@@ -233,7 +233,7 @@ class Worker:
 
     def _enliven(self, row: RunRow) -> LiveRun:
         execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
-        token = f"{self._ports.clock.now():020d}-{self.incarnation}"
+        token = f"{row.fencing:020d}-{self.incarnation}"
         run = self.live[row.id] = LiveRun(row, execution, token, strikes=self._suspects.take_strikes(row.id))
         return run
 

@@ -22,7 +22,7 @@ INSERT_RECORD = named_queries("checkpoints")["insert_record"]
 EVER = -1  # before every moment
 LOADED_AT_ONCE = 4  # so many histories are read in the transaction of the claim
 SHORT_RECORDS = 100
-IS_FIRST, OWNER_BEFORE = 17, 18  # columns of `due` and `orphaned` behind those of the run
+IS_FIRST, OWNER_BEFORE, FENCING = 17, 18, 19  # columns of `due` and `orphaned` behind those of the run
 
 
 def claim(
@@ -64,8 +64,8 @@ def dead_owners(db: apsw.Connection, namespace: str) -> Sequence[str]:
 def take(
     db: apsw.Connection, namespace: str, now: Instant, incarnation: str, python: str, found: Sequence[Row], strikes: Mapping[str, int]
 ) -> Sequence[Claimed]:
-    change_each(db, SQL["claim"], [(namespace, row[0], row[OWNER_BEFORE], incarnation, python) for row in found])
-    claimed = [claimed_run(run_row(row), bool(row[IS_FIRST]), now, strikes) for row in found]
+    change_each(db, SQL["claim"], [(namespace, row[0], row[OWNER_BEFORE], incarnation, python, row[FENCING]) for row in found])
+    claimed = [claimed_run(run_row(row, row[FENCING]), bool(row[IS_FIRST]), now, strikes) for row in found]
     records = [history_row(namespace, one.row.id, one.row.generation, one.started) for one in claimed if one.started is not None]
     change_each(db, INSERT_RECORD, records)
     woken = [one for one in claimed if one.started is None]

@@ -14,9 +14,9 @@ STATES = {state.value: state for state in RunState}
 KINDS = {kind.value: kind for kind in RecordKind}
 
 
-def run_row(row: Row) -> RunRow:
+def run_row(row: Row, fencing: int) -> RunRow:
     """From the first 17 columns of `runs.run`, or of a claim."""
-    return RunRow(row[0], row[1], STATES[row[2]], row[3], row[4], row[5], row[6], row[7], bool(row[8]), *row[9:17])
+    return RunRow(row[0], row[1], STATES[row[2]], row[3], row[4], row[5], row[6], row[7], bool(row[8]), *row[9:17], fencing)
 
 
 def record_row(row: Row) -> Record:

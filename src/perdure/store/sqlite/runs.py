@@ -22,6 +22,7 @@ from perdure.store.sqlite.statements import change, fetch
 
 SQL = named_queries("runs")
 LATEST = (2**62, "")
+CHECKSUM, REACHED, FENCING = 17, 18, 19  # columns of `run` behind those of the row
 WHOLE = Part(FIRST, 0, ALL_POSITIONS)
 
 
@@ -67,12 +68,13 @@ def new_row(run: NewRun, now: Instant) -> RunRow:
         note=None,
         waiting_for=None,
         error=None,
+        fencing=0,
     )
 
 
 def read_run(db: apsw.Connection, namespace: str, run_id: str) -> RunRow | None:
     rows = fetch(db, SQL["run"], (namespace, run_id))
-    return run_row(rows[0]) if rows else None
+    return run_row(rows[0], rows[0][FENCING]) if rows else None
 
 
 def ended(db: apsw.Connection, namespace: str, run_ids: Sequence[str]) -> Sequence[str]:
@@ -123,8 +125,9 @@ def load(db: apsw.Connection, namespace: str, run_ids: Sequence[str]) -> dict[st
     for run_id in run_ids:
         rows = fetch(db, SQL["run"], (namespace, run_id))
         if rows:
-            row = run_row(rows[0])
-            found[run_id] = load_one(db, namespace, row._replace(reached=rows[0][18]), is_intact=input_checksum(row) == rows[0][17])
+            row = run_row(rows[0], rows[0][FENCING])
+            is_intact = input_checksum(row) == rows[0][CHECKSUM]
+            found[run_id] = load_one(db, namespace, row._replace(reached=rows[0][REACHED]), is_intact)
     return found
 
 

@@ -1,7 +1,7 @@
 -- name: due
 -- Runs of one workflow and Python that nobody owns and whose time has come, the longest due first; as they are once claimed.
 select id, workflow, 'running', generation, input, input_hash, seed, coalesce(python, :python), only_python <> '', created_at, ended_at,
-    :incarnation, null, issued, note, waiting_for, error, python is null, owner
+    :incarnation, null, issued, note, waiting_for, error, python is null, owner, max(fencing + 1, :now)
 from runs
 where namespace = :namespace and workflow = :workflow and only_python = :only_python and wake_at <= :now
     and not exists (select 1 from suspects where suspects.namespace = :namespace and run_id = runs.id and strikes >= :strikes_alone)
@@ -10,7 +10,7 @@ order by wake_at limit :room;
 -- name: orphaned
 -- Runs of one workflow that belong to one dead or unknown owner; as they are once claimed.
 select id, workflow, 'running', generation, input, input_hash, seed, coalesce(python, :python), only_python <> '', created_at, ended_at,
-    :incarnation, null, issued, note, waiting_for, error, python is null, owner
+    :incarnation, null, issued, note, waiting_for, error, python is null, owner, max(fencing + 1, :now)
 from runs indexed by runs_owned
 where namespace = :namespace and owner = :owner and workflow = :workflow and only_python in ('', :python)
     and not exists (select 1 from suspects where suspects.namespace = :namespace and run_id = runs.id and strikes >= :strikes_alone)
@@ -19,7 +19,7 @@ limit :room;
 -- name: suspect
 -- A run that is due or belongs to a dead or unknown owner, and under whose code processes died: as it is once claimed.
 select id, workflow, 'running', generation, input, input_hash, seed, coalesce(python, :python), only_python <> '', created_at, ended_at,
-    :incarnation, null, issued, note, waiting_for, error, python is null, owner
+    :incarnation, null, issued, note, waiting_for, error, python is null, owner, max(fencing + 1, :now)
 from suspects join runs on runs.namespace = suspects.namespace and runs.id = suspects.run_id
 where suspects.namespace = :namespace and strikes >= :strikes_alone and only_python in ('', :python)
     and workflow in (select value from json_each(:workflows))
@@ -44,7 +44,7 @@ where owner is not null
 
 -- name: claim
 -- One row if nobody took the run since it was seen.
-update runs set state = 'running', owner = ?4, wake_at = null, python = coalesce(python, ?5)
+update runs set state = 'running', owner = ?4, wake_at = null, python = coalesce(python, ?5), fencing = ?6
 where namespace = ?1 and id = ?2 and owner is ?3;
 
 -- name: owned

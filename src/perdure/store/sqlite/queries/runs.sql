@@ -7,7 +7,7 @@ on conflict do nothing;
 -- name: run
 -- The whole row.
 select id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    owner, wake_at, issued, note, waiting_for, error, checksum, reached
+    owner, wake_at, issued, note, waiting_for, error, checksum, reached, fencing
 from runs where namespace = ?1 and id = ?2;
 
 -- name: unfinished
