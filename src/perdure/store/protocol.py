@@ -240,8 +240,11 @@ class Store(Oversight, Protocol):
     async def retire(self, incarnation: str) -> None:
         """Clean end of a worker: its row is dead at once, whatever it still owned is claimable."""
 
-    async def bury(self) -> Sequence[str]:
-        """Delete rows of dead workers that own nothing; returns their lock files."""
+    async def bury(self, clear_away: Callable[[str], None]) -> None:
+        """Delete the rows of dead workers that own nothing, each after `clear_away` was called with its lock file.
+
+        In this order: of one whose deletion has an unknown outcome no file is left that nobody knows of.
+        """
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
 

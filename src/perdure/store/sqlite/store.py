@@ -159,10 +159,13 @@ class SqliteStore:
     async def retire(self, incarnation: str) -> None:
         await self.runner.write(partial(workers.retire, namespace=self._namespace, incarnation=incarnation))
 
-    async def bury(self) -> Sequence[str]:
-        if not await self.runner.read(partial(workers.has_dead, namespace=self._namespace)):
-            return []  # without a write: every sweep asks
-        return await self.runner.write(partial(workers.bury, namespace=self._namespace))
+    async def bury(self, clear_away: Callable[[str], None]) -> None:
+        dead = await self.runner.read(partial(workers.idle_dead, namespace=self._namespace))
+        for _, lock in dead:
+            clear_away(lock)
+        if dead:  # else without a write: every sweep asks
+            incarnations = [incarnation for incarnation, _ in dead]
+            await self.runner.write(partial(workers.bury, namespace=self._namespace, incarnations=incarnations))
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
