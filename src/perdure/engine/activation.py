@@ -288,6 +288,21 @@ class Activation:
         log.error("run %s is quarantined, nothing of it is lost: %s", run.id, error)
         self._stop(run, Quarantine(self._failure(error)))
 
+    def is_set_aside(self, run: LiveRun, reason: str) -> bool:
+        """The store does not take what it has to write: it is quarantined, unless the store has refused that as well."""
+        run.is_in_flight = run.is_leaving = False
+        if run.refusals:
+            return False
+        run.refusals += 1
+        run.stands = False
+        self.quarantine(run, CorruptedHistory(f"the store refuses what it has to record: {reason}"))
+        return True
+
+    def inbox_is_damaged(self, run: LiveRun, damage: str) -> None:
+        """What was recorded in the same checkpoint stays and is replayed when it is resumed; its code goes no further before."""
+        run.is_leaving = False
+        self.quarantine(run, CorruptedHistory(damage))
+
     def spoiled(self, run: LiveRun, error: Exception) -> None:
         """Something that nobody expected was raised while this run was looked after: it concerns no other run."""
         log.error("looking after run %s met with what nobody expected", run.id, exc_info=error)
