@@ -24,7 +24,7 @@ GUARDING = (
         "deliver a signal whatever its checksum",
         f"{INBOX}::test_a_damaged_signal_is_told_with_its_run_and_others_get_theirs",
         f"{DAMAGE}::test_f37_a_damaged_signal_quarantines_its_run_and_no_other_and_is_delivered_once_it_was_put_right",
-        edits=(("store/sqlite/inbox.py", "    if checksum != signal_checksum(", "    if False and checksum != signal_checksum("),),
+        edits=(("store/sqlite/inbox.py", "checksum == signal_checksum(run_id, *signal)", "True"),),
     ),
     bug(
         "let a run go on whose inbox is damaged",
@@ -99,6 +99,18 @@ GUARDING = (
                 "store/sqlite/store.py",
                 "        for _, lock in dead:\n            clear_away(lock)\n        if dead:",
                 "        if dead:",
+            ),
+        ),
+    ),
+    bug(
+        "let code go on that does not match because the run is cancelled and its inbox full",
+        "tests/acceptance/test_cancel_and_quarantine.py::"
+        "test_nothing_of_code_that_does_not_match_is_run_while_a_full_inbox_is_recorded_before_the_end",
+        edits=(
+            (
+                "engine/activation.py",
+                "        if isinstance(ending, Quarantine):\n            run.ending",
+                "        if False:\n            run.ending",
             ),
         ),
     ),

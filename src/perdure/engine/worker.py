@@ -282,8 +282,8 @@ class Worker:
             if isinstance(ending, Park) and ending.wake_at is not None:
                 self._lookout.wake_by(ending.wake_at)
             return
-        if ending is not None:
-            self._activation.stays(run)
+        if ending is not None and not self._activation.goes_on(run, ending):
+            return
         if change.calls:
             self._attempts.called(run, change.calls, written)
         if written.has_more:
