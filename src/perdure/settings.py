@@ -30,9 +30,12 @@ class Settings:
     batch_rows: int = 250  # of one transaction: while one is written the results of the one before are taken in
     batch_bytes: int = 4 * 1024 * 1024
     claim_page: int = 500
+    claim_page_bytes: int = 16 * 1024 * 1024  # inputs of the runs claimed in one checkpoint
     inbox_page: int = 500  # signals of one run read in one checkpoint
+    inbox_page_bytes: int = 4 * 1024 * 1024  # signals of all runs read in one checkpoint
     runs_in_memory: int = 1000
     replays_at_once: int = 100
+    replay_bytes: int = 64 * 1024 * 1024  # of histories in memory until they are replayed; a larger one is alone
     replay_slice_seconds: float = 0.002  # how long a replay may hold the event loop
     attempts_at_once: int = 1000
     threads: int = 32

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -88,9 +88,9 @@ class WatchedStore(SqliteStore):
         self._stage.on_answer(done)
         return done
 
-    async def bury(self) -> Sequence[str]:
+    async def bury(self, clear_away: Callable[[str], None]) -> None:
         self.sweeps += 1  # the last thing a sweep does
-        return await super().bury()
+        await super().bury(clear_away)
 
 
 class Stage:

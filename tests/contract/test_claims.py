@@ -170,6 +170,38 @@ async def test_a_worker_is_told_all_runs_it_owns_after_the_checkpoint(store: Sto
     assert committed.owned == {"kept", "new"}
 
 
+async def test_each_claim_of_a_run_has_a_greater_fencing_number_than_those_before_although_the_clock_is_set_back(
+    store: Store, clock: ManualClock
+) -> None:
+    first, second = await Worker(store, "first").register(), await Worker(store, "second").register()
+    run = await first.run("order-1")
+    numbers = [(await store.run("order-1")).fencing]
+    clock.jump(-3600)
+    await run.write(ending=Release(START - 7200 * SECOND))
+    numbers += [one.row.fencing for one in await second.claim()]
+    await store.retire("second")
+    numbers += [one.row.fencing for one in await first.claim()]
+    for victim in ("victim-1", "victim-2"):
+        await first.dies("order-1")
+        first = await Worker(store, victim).register()
+        numbers += [one.row.fencing for one in await first.claim(is_alone=True)]
+
+    assert numbers == [START + more for more in range(5)]
+    assert (await store.load(["order-1"]))["order-1"].row.fencing == numbers[-1]
+
+
+async def test_a_fencing_number_is_that_of_the_clock_where_no_claim_had_a_greater_one(
+    store: Store, worker: Worker, clock: ManualClock
+) -> None:
+    run = await worker.run("order-1")
+    await run.write(ending=Release())
+    clock.advance(60)
+
+    (claimed,) = await worker.claim()
+
+    assert claimed.row.fencing == START + 60 * SECOND
+
+
 # ── Python ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -54,7 +54,7 @@ async def test_what_is_not_a_checkpoint_can_simply_be_repeated(place: Place, fau
         lambda: store.send(signal("order-1", "s2", key="k"), LIMIT),
         lambda: store.retire("nobody"),
         store.wake_missed,
-        store.bury,
+        lambda: store.bury(lambda lock: None),
     ):
         faults.next = fault
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from perdure import Client, Engine
 from perdure.cli.stopping import Stopping
+from perdure.clock import SECOND, HostClock
 from perdure.engine.ports import Ports
 from perdure.errors import RunCancelled, RunEnded, RunFailed, StoreError, StoreFailed, StoreNotFound
 from perdure.settings import Settings
@@ -78,6 +79,16 @@ def sync_never() -> None:
     Database._connect_writer = without_sync
 
 
+class MovedClock(HostClock):
+    """As an administrator has set it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._moved = round(seconds * SECOND)
+
+    def now(self) -> int:
+        return super().now() + self._moved
+
+
 class Points:
     """Counts the passings of the engine's named points, and does there what is asked."""
 
@@ -100,7 +111,7 @@ async def live(options: Options, points: Points) -> int:
         await act_as_client(options)
         return 0
     workflows = [one for name, one in WORKFLOWS.items() if options.workflows is None or name in options.workflows]
-    ports = Ports(reached=points.reached)
+    ports = Ports(reached=points.reached, clock=MovedClock(options.clock_moved))
     engine = Engine(f"sqlite:///{options.store}", workflows, settings=Settings(**options.settings), ports=ports)
     stopping = Stopping(engine, asyncio.get_running_loop())
     stopping.listen()

@@ -2,6 +2,7 @@
 
 from tests.mutants.changing import CHANGING
 from tests.mutants.checking import CHECKING
+from tests.mutants.guarding import GUARDING
 from tests.mutants.misleading import MISLEADING
 from tests.mutants.ordering import ORDERING
 from tests.mutants.running import REFUSING, REPLAYING, TRYING, WAITING
@@ -21,4 +22,5 @@ MUTANTS = (
     *CHANGING,
     *TELLING,
     *ORDERING,
+    *GUARDING,
 )

@@ -9,7 +9,7 @@ WAITING = (
         edits=(
             (
                 "store/sqlite/changes.py",
-                " else not has_more and not self._has_signals(change.run_id)",
+                " else not has_more and not self._inbox.has_signals(change.run_id)",
                 " else True",
             ),
             ("engine/committer.py", "(run.reads_inbox or run.ending is not None or bool(", "(run.reads_inbox or bool("),
@@ -50,7 +50,7 @@ WAITING = (
     bug(
         "record a timer before the inbox is read up to its deadline",
         f"{G09}::test_a_payment_that_came_in_time_wins_although_many_other_signals_came_before_it",
-        edits=(("store/sqlite/changes.py", "[timer for timer in due if not is_full or timer.deadline <= page[-1][1]]", "due"),),
+        edits=(("store/sqlite/changes.py", "[timer for timer in due if not is_full or timer.deadline <= read_up_to]", "due"),),
     ),
     bug(
         "record timers in the order they were set",

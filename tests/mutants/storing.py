@@ -40,7 +40,13 @@ COMMITTING = (
     bug(
         "end a run with a page of its inbox and forget the rest",
         "tests/contract/test_arrivals.py::test_a_run_with_more_signals_than_a_page_ends_when_all_of_them_are_recorded",
-        edits=(("store/sqlite/changes.py", "        if isinstance(ending, Finish) and has_more:", "        if has_more is None:"),),
+        edits=(
+            (
+                "store/sqlite/changes.py",
+                "        if isinstance(ending, Finish) and (has_more or damage is not None):",
+                "        if has_more is None:",
+            ),
+        ),
     ),
     bug(
         "acknowledge before the commit",

@@ -31,8 +31,7 @@ async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequenc
     for _ in range(settings.outdated_pages):
         if not await store.forget_outdated(settings.outdated_page):
             break
-    for lock in await store.bury():
-        _forget(_here(store, lock))
+    await store.bury(lambda lock: _forget(_here(store, lock)))
     return await store.has_claimable(workflows)
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from perdure.errors import SchemaTooNew, SchemaTooOld, StoreError
 from perdure.store.migrations import Migration, known_migrations, pending_migrations, schema_status
+from perdure.store.protocol import Change
 from perdure.store.sqlite import schema
 from perdure.store.sqlite.store import SqliteStore
-from tests.contract.acting import ManualClock, new_run
+from tests.contract.acting import START, ManualClock, Worker, new_run
 
 ROOT = Path(__file__).resolve().parents[3]
 KNOWN = (Migration(1, "0001_core", "create table a (x)"), Migration(2, "0002_more", "create table b (x)"))
@@ -62,15 +63,18 @@ Release = Callable[..., None]
 
 @pytest.fixture
 def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
-    """Installs a perdure whose migrations are those of today and the given ones."""
+    """Installs a perdure whose migrations are those of today, or some of them, and the given ones."""
     releases = 0
     monkeypatch.syspath_prepend(tmp_path / "releases")
 
-    def install(*later: str) -> None:
+    def install(*later: str, upto: int = 9999) -> None:
         nonlocal releases
         releases += 1
         package = tmp_path / "releases" / f"{tmp_path.name}_{releases}"  # a name of its own: what is known of a package is kept
         shutil.copytree(ROOT / "src/perdure/store/sqlite/migrations", package)
+        for migration in package.glob("0*.sql"):
+            if int(migration.name[:4]) > upto:
+                migration.unlink()
         for number, sql in enumerate(later, len(list(package.glob("0*.sql"))) + 1):
             (package / f"{number:04}_later.sql").write_text(sql)
         monkeypatch.setattr(schema, "PACKAGE", package.name)
@@ -108,6 +112,38 @@ async def test_an_older_store_is_migrated_and_keeps_what_it_holds(tmp_path: Path
     assert {"later", "latest"} <= tables(tmp_path)
     assert (await new.schema()).pending == ()
     await new.close()
+
+
+OLD_ROWS = """
+insert into runs
+    (namespace, id, workflow, state, generation, input, input_hash, seed, checksum, python, only_python, created_at, wake_at, issued)
+values ('default', 'order-1', 'flow', 'waiting', 0, x'7b7d', x'00', x'00', 0, '3.11', '', 1, 1, 0);
+insert into history (namespace, run_id, generation, position, at, kind, name, attempt, checksum)
+values ('default', 'order-1', 0, 1, 1, 'started', 'flow', 0, 0);
+insert into inbox (namespace, run_id, number, arrived_at, id, topic, payload) values ('default', 'order-1', 1, 5, 's1', 'paid', x'31');
+insert into signal_keys (namespace, run_id, key) values ('default', 'order-1', 'id:s1');
+"""
+
+
+async def test_runs_of_a_store_from_before_fencing_numbers_and_checksums_of_signals_are_claimed_and_get_their_signals(
+    tmp_path: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(upto=6)
+    await (await opened(tmp_path)).close()
+    with apsw.Connection(str(tmp_path / "store.db")) as db:
+        db.execute(OLD_ROWS).fetchall()
+    db.close()
+    monkeypatch.undo()
+    store = await opened(tmp_path)
+    worker = await Worker(store, "worker-1").register()
+
+    (claimed,) = await worker.claim()
+    (written,) = (await worker.commit(Change("order-1", 0, 1, 1, reads_inbox=True))).written
+
+    assert claimed.row.fencing == START
+    assert [(record.name, record.output) for record in written.records] == [("paid", b"1")]
+    assert written.damage is None
+    await store.close()
 
 
 async def test_an_older_store_is_refused_where_it_may_not_be_migrated_and_stays_as_it_is(tmp_path: Path, release: Release) -> None:

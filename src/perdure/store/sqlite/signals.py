@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import apsw
 
 from perdure.clock import SECOND, Clock, Instant
-from perdure.errors import InboxFull, RunEnded, RunNotFound
+from perdure.errors import CorruptedHistory, InboxFull, RunEnded, RunNotFound
 from perdure.model.runs import NewSignal
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
 from perdure.store.protocol import BadItem
 from perdure.store.sqlite.failures import REFUSES_DATA
 from perdure.store.sqlite.queries import named_queries
+from perdure.store.sqlite.rows import STATES, signal_checksum
 from perdure.store.sqlite.statements import Row, change, fetch
 
 SQL = named_queries("signals")
@@ -32,7 +33,8 @@ def send(db: apsw.Connection, namespace: str, clock: Clock, signal: NewSignal, l
             raise InboxFull(f"{limit} undelivered signals wait for run {signal.run_id}; this one was not stored: send it again later")
         now = clock.now()
         number, arrived_at = (1, now) if last is None else (last + 1, max(now, last_arrived_at + 1))
-        change(db, SQL["insert"], (*run, number, arrived_at, signal.id, signal.topic, signal.payload))
+        checksum = signal_checksum(signal.run_id, number, arrived_at, signal.id, signal.topic, signal.payload)
+        change(db, SQL["insert"], (*run, number, arrived_at, signal.id, signal.topic, signal.payload, checksum))
         change(db, SQL["take_key"], (*run, key, now if generation else None))
         if generation:  # it may continue as new for years, and must not remember every key that it was ever sent
             change(db, SQL["forget_keys"], (*run, now - KEYS_KEPT))
@@ -42,12 +44,14 @@ def send(db: apsw.Connection, namespace: str, clock: Clock, signal: NewSignal, l
 
 
 def is_known(signal: NewSignal, standing: Sequence[Row]) -> bool:
-    """Whether it has been stored before. A new one for a run that takes none raises RunNotFound or RunEnded."""
+    """Whether it has been stored before. A new one for a run that takes none raises RunNotFound, RunEnded, or CorruptedHistory."""
     if not standing:
         raise RunNotFound(f"there is no run {signal.run_id!r}; nothing was sent")
     state, has_key, *_ = standing[0]
     if has_key:
         return True
+    if state not in STATES:
+        raise CorruptedHistory(f"run {signal.run_id}: its row is damaged: there is no state {state!r}; nothing was sent")
     if RunState(state).is_final:
         raise RunEnded(f"run {signal.run_id} has ended ({state}) and takes no more signals; nothing was sent")
     return False

@@ -31,6 +31,7 @@ from perdure.store.sqlite import (
     workers,
 )
 from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.threads import ThreadRunner
 
@@ -49,7 +50,9 @@ class SqliteStore:
         runner: Runner | None = None,
         python: str = THIS_PYTHON,
         inbox_page: int = DEFAULTS.inbox_page,
+        inbox_page_bytes: int = DEFAULTS.inbox_page_bytes,
         claim_page: int = DEFAULTS.claim_page,
+        claim_page_bytes: int = DEFAULTS.claim_page_bytes,
     ) -> None:
         self._database = Database(path)
         self._namespace = namespace
@@ -57,8 +60,7 @@ class SqliteStore:
         self._given_runner = runner
         self._runner: Runner | None = None
         self._python = python
-        self._inbox_page = inbox_page
-        self._claim_page = claim_page
+        self._pages = Pages(inbox_page, inbox_page_bytes, claim_page, claim_page_bytes)
 
     @property
     def database(self) -> Database:
@@ -124,8 +126,7 @@ class SqliteStore:
             namespace=self._namespace,
             clock=self._clock,
             batch=batch,
-            inbox_page=self._inbox_page,
-            claim_page=self._claim_page,
+            pages=self._pages,
         )
         return await self.runner.write(function)
 
@@ -159,10 +160,13 @@ class SqliteStore:
     async def retire(self, incarnation: str) -> None:
         await self.runner.write(partial(workers.retire, namespace=self._namespace, incarnation=incarnation))
 
-    async def bury(self) -> Sequence[str]:
-        if not await self.runner.read(partial(workers.has_dead, namespace=self._namespace)):
-            return []  # without a write: every sweep asks
-        return await self.runner.write(partial(workers.bury, namespace=self._namespace))
+    async def bury(self, clear_away: Callable[[str], None]) -> None:
+        dead = await self.runner.read(partial(workers.idle_dead, namespace=self._namespace))
+        for _, lock in dead:
+            clear_away(lock)
+        if dead:  # else without a write: every sweep asks
+            incarnations = [incarnation for incarnation, _ in dead]
+            await self.runner.write(partial(workers.bury, namespace=self._namespace, incarnations=incarnations))
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -193,8 +197,8 @@ class SqliteStore:
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, run_ids: Sequence[str]) -> Mapping[str, Loaded]:
-        return await self.runner.read(partial(runs.load, namespace=self._namespace, run_ids=run_ids))
+    async def load(self, run_ids: Sequence[str], bytes_most: int | None = None) -> Mapping[str, Loaded]:
+        return await self.runner.read(partial(runs.load, namespace=self._namespace, run_ids=run_ids, bytes_most=bytes_most))
 
     async def start(self, run: NewRun) -> Started:
         return await self.runner.write(partial(runs.start, namespace=self._namespace, clock=self._clock, run=run))

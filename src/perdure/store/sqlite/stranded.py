@@ -9,6 +9,7 @@ from perdure.clock import Instant, Microseconds
 from perdure.model.runs import WorkerRow
 from perdure.model.troubles import Stranded
 from perdure.store.sqlite.claims import dead_owners
+from perdure.store.sqlite.damaged_text import DamagedText, raw_of
 from perdure.store.sqlite.statements import Row, change_each, fetch
 from perdure.store.sqlite.troubles import SQL
 from perdure.store.sqlite.workers import listed
@@ -46,26 +47,26 @@ def _candidates(
 ) -> Iterator[Stranded]:
     for workflow, only_python in _due_groups(db, namespace):
         if only_python not in knowledge.pythons(workflow):
-            for run_id, wake_at in fetch(db, SQL["long_due"], (namespace, workflow, only_python, now - due_for, limit)):
+            for run_id, wake_at in fetch(db, SQL["long_due"], (namespace, raw_of(workflow), raw_of(only_python), now - due_for, limit)):
                 yield Stranded(run_id, workflow, only_python, wake_at)
     for owner in dead_owners(db, namespace):
         for workflow in _workflows_of(db, namespace, owner):
             takers = json.dumps(sorted(knowledge.pythons(workflow)))
-            for (run_id,) in fetch(db, SQL["orphans"], (namespace, owner, workflow, takers, limit)):
+            for (run_id,) in fetch(db, SQL["orphans"], (namespace, raw_of(owner), raw_of(workflow), takers, limit)):
                 yield Stranded(run_id, workflow, "", None)
 
 
 def _due_groups(db: apsw.Connection, namespace: str) -> Iterator[tuple[str, str]]:
     """From group to group, not from run to run."""
     last = ("", "")
-    while rows := fetch(db, SQL["next_due_group"], (namespace, *last)):
+    while rows := fetch(db, SQL["next_due_group"], (namespace, *map(raw_of, last))):
         last = (rows[0][0], rows[0][1])
         yield last
 
 
 def _workflows_of(db: apsw.Connection, namespace: str, owner: str) -> Iterator[str]:
     last = ""
-    while rows := fetch(db, SQL["next_owned_workflow"], (namespace, owner, last)):
+    while rows := fetch(db, SQL["next_owned_workflow"], (namespace, raw_of(owner), raw_of(last))):
         last = rows[0][0]
         yield last
 
@@ -99,7 +100,7 @@ def look(db: apsw.Connection, namespace: str, now: Instant, due_for: Microsecond
     fresh = [
         (namespace, one.run_id, *((now, now + due_for) if one.due_since is None else (one.due_since, now)))
         for one in found
-        if one.run_id not in names
+        if one.run_id not in names and type(one.run_id) is not DamagedText  # else nothing that is noted finds it again
     ]
     return gone, fresh[:room]
 

@@ -11,7 +11,7 @@ from perdure.model.runs import WorkerRow
 from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.rows import worker_row
-from perdure.store.sqlite.statements import change, fetch
+from perdure.store.sqlite.statements import change, change_each, fetch
 
 SQL = named_queries("workers")
 
@@ -89,9 +89,10 @@ def retire(db: apsw.Connection, namespace: str, incarnation: str) -> None:
     change(db, SQL["retire"], (namespace, incarnation))
 
 
-def has_dead(db: apsw.Connection, namespace: str) -> bool:
-    return any(worker.state == "dead" for worker in listed(db, namespace))
+def idle_dead(db: apsw.Connection, namespace: str) -> Sequence[tuple[str, str]]:
+    """Incarnations and lock files."""
+    return [(incarnation, lock) for incarnation, lock in fetch(db, SQL["idle_dead"], (namespace,))]
 
 
-def bury(db: apsw.Connection, namespace: str) -> Sequence[str]:
-    return [lock for (lock,) in fetch(db, SQL["bury"], (namespace,))]
+def bury(db: apsw.Connection, namespace: str, incarnations: Sequence[str]) -> None:
+    change_each(db, SQL["bury"], [(namespace, one) for one in incarnations])
