@@ -18,6 +18,8 @@ ORDINARY = {"errors", "info", "now", "random", "step", "workflow", "uuid4", "eng
 CODE = re.compile(r"(?P<name>@?[A-Za-z][\w.]*)(?P<call>\(\))?")
 CLASS = re.compile(r"(?<![\w.`])[A-Z][a-z]+[A-Z]\w+(?![\w`])")
 
+DUNDER = re.compile(r"(?<![\w.`])__\w+__(?![\w`])")
+
 
 @cache
 def known() -> dict[str, str]:
@@ -46,8 +48,10 @@ def place_of(code: str) -> str | None:
 
 
 def linked(docstring: str) -> str:
-    """A docstring as Markdown: what stands in it as plain words, but is the name of a class, leads to that."""
-    return "\n".join(line if line.startswith("    ") else CLASS.sub(_as_code, line) for line in docstring.splitlines())
+    """A docstring as Markdown: what stands in it as plain words, but is the name of a class, leads to that; `__name__` is no emphasis."""
+    return "\n".join(
+        line if line.startswith("    ") else DUNDER.sub(r"`\g<0>`", CLASS.sub(_as_code, line)) for line in docstring.splitlines()
+    )
 
 
 def _as_code(found: re.Match[str]) -> str:

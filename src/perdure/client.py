@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_datetime, to_microseconds
 from perdure.codec.plain import plain
@@ -99,6 +99,10 @@ class Client:
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @overload
+    async def start(self, workflow: "Workflow[..., T]", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run[T]: ...
+    @overload
+    async def start(self, workflow: str, /, *args: Any, id: str | None = None, **kwargs: Any) -> Run: ...
     async def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run:
         """Start a run, once per id: the same id with the same input is the same run, with other input it raises RunConflict.
 

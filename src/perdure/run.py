@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from perdure.clock import Duration, to_datetime
 from perdure.codec.plain import describe_failure, plain
 from perdure.model.records import Record
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from perdure.client import Client
+
+    R = TypeVar("R", default=Any)  # so that `Run` alone is a run of whatever result; the standard library has defaults from 3.13 on
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +69,20 @@ class Page:
     cursor: str | None
 
 
-class Run:
+class Run(Generic[R]):
     """A run by its id. Making one does no I/O; each method asks the store."""
 
     def __init__(self, client: "Client", id: str) -> None:
         self.id = id
         self._client = client
 
-    async def result(self, timeout: Duration | None = None) -> Any:
+    async def result(self, timeout: Duration | None = None) -> R:
         """Wait for the end; the result, decoded by the workflow's return type where it is known.
 
         Raises RunFailed (its __cause__ the original), RunCancelled, RunNotFound, TimeoutError. A timeout changes nothing: ask again.
         """
-        return await self._client.wait_for_result(self.id, timeout)
+        result: R = await self._client.wait_for_result(self.id, timeout)
+        return result
 
     async def status(self) -> RunStatus:
         """Raises RunNotFound."""
