@@ -36,7 +36,12 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Where a run stands. `waiting_for`: dicts with `kind` and `text`, and the same as data (until, topics, step, at)."""
+    """Where a run stands.
+
+    `state`: pending (nobody has begun it), running, waiting, paused, quarantined, completed, failed or cancelled. `note`: what the code
+    said last with `set_status`. `waiting_for`: dicts with `kind` and `text`, and the same as data (until, topics, step, at). `error`: type,
+    message and traceback of what failed or quarantined it. `input`: as the caller gave it, before defaults.
+    """
 
     id: str
     workflow: str
@@ -85,7 +90,7 @@ class Run(Generic[R]):
         return result
 
     async def status(self) -> RunStatus:
-        """Raises RunNotFound."""
+        """Where it stands just now: its state, its note, what it waits for in words and as data. Raises RunNotFound."""
         return await self._client.status_of(self.id)
 
     async def history(self) -> list[RunRecord]:

@@ -29,7 +29,7 @@ def findings() -> dict[str, Errors]:
         "--hide-error-context",
         "--no-pretty",
         "--cache-dir",
-        ".mypy_cache/samples",
+        f".mypy_cache/samples-{os.environ.get('PYTEST_XDIST_WORKER', '')}",  # two processes would lock each other out of one
     ]
     samples = sorted(str(path.relative_to(ROOT)) for path in SAMPLES.glob("*.py"))
     checked = subprocess.run([*command, *samples], cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
