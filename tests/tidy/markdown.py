@@ -30,7 +30,7 @@ def python_blocks(text: str) -> Iterator[Block]:
 
 
 def kind_of(words: list[str]) -> str:
-    """The second word behind the fence: run, test or file=NAME; none where nobody runs it."""
+    """The second word behind the fence: run, test, file=NAME or title=NAME; none where nobody runs it."""
     return words[0].partition("=")[0] if words else ""
 
 
