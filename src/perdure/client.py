@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_datetime, to_microseconds
 from perdure.codec.plain import plain
@@ -35,9 +35,11 @@ SEED_BYTES = 16
 
 
 class Client:
-    """`async with Client("sqlite:///orders.db") as client:`. Refuses a store that does not exist.
+    """Starts runs and asks about them, from any process that reaches the store: `async with Client("sqlite:///orders.db") as client:`.
 
-    What it writes is on disk when the call returns. A call that raises StoreUnavailable has done nothing.
+    What it writes is on disk when the call returns. A call that raises StoreUnavailable has done nothing. `namespace` keeps runs apart that
+    share a store: ids, lists and workers of one know nothing of another's. Entering it raises StoreNotFound where there is no store, and
+    another StoreError where it cannot be used; a worker, or `perdure db migrate`, makes one.
     """
 
     def __init__(self, url: str, *, namespace: str = "default", settings: Settings = DEFAULTS) -> None:
@@ -99,10 +101,16 @@ class Client:
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @overload
+    async def start(self, workflow: "Workflow[..., T]", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run[T]: ...
+    @overload
+    async def start(self, workflow: str, /, *args: Any, id: str | None = None, **kwargs: Any) -> Run: ...
     async def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run:
         """Start a run, once per id: the same id with the same input is the same run, with other input it raises RunConflict.
 
-        By function, arguments that do not fit raise BadInput naming the parameter; by name they are checked by the worker that runs it.
+        When it returns, the run is on disk; whether a worker is alive makes no difference. After an error or a crash, repeat it with the
+        same id. Without an id each call is a new run. By function, arguments that do not fit raise BadInput naming the parameter; by name
+        they are checked by the worker that runs it. EncodeError: no JSON by its type hint; PayloadTooLarge: above 1 MiB.
         """
         known = self._known(workflow)
         limit = self._settings.limits.payload_bytes
@@ -114,7 +122,7 @@ class Client:
         return await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id)
 
     async def start_input(self, workflow: str, given: Mapping[str, Any], *, id: str | None = None) -> Run:
-        """Start by name with a JSON object by parameter name."""
+        """Start by name with a JSON object by parameter name, as a web request or the command line has it. Raises what `start` raises."""
         known = self._known(workflow)
         limit = self._settings.limits.payload_bytes
         if known is None:
@@ -175,7 +183,11 @@ class Client:
         return Run(self, id)
 
     async def runs(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
-        """Newest first. `status` is a state: pending, running, waiting, paused, quarantined, completed, failed, cancelled."""
+        """A page of runs, newest first. `status`: pending, running, waiting, paused, quarantined, completed, failed or cancelled.
+
+        `limit`: 1 to 1000. Pass the page's `cursor` to get the next one; a page takes no longer among a million runs. Raises BadInput for
+        a status, limit or cursor that is none.
+        """
         if not 1 <= limit <= _LIST_MOST:
             raise BadInput(f"limit must be between 1 and {_LIST_MOST}, not {limit}")
         state = None if status is None else _state(status)

@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from perdure.clock import Duration, to_datetime
 from perdure.codec.plain import describe_failure, plain
 from perdure.model.records import Record
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from perdure.client import Client
+
+    R = TypeVar("R", default=Any)  # so that `Run` alone is a run of whatever result; the standard library has defaults from 3.13 on
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,12 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Where a run stands. `waiting_for`: dicts with `kind` and `text`, and the same as data (until, topics, step, at)."""
+    """Where a run stands.
+
+    `state`: pending (nobody has begun it), running, waiting, paused, quarantined, completed, failed or cancelled. `note`: what the code
+    said last with `set_status`. `waiting_for`: dicts with `kind` and `text`, and the same as data (until, topics, step, at). `error`: type,
+    message and traceback of what failed or quarantined it. `input`: as the caller gave it, before defaults.
+    """
 
     id: str
     workflow: str
@@ -61,22 +74,23 @@ class Page:
     cursor: str | None
 
 
-class Run:
+class Run(Generic[R]):
     """A run by its id. Making one does no I/O; each method asks the store."""
 
     def __init__(self, client: "Client", id: str) -> None:
         self.id = id
         self._client = client
 
-    async def result(self, timeout: Duration | None = None) -> Any:
+    async def result(self, timeout: Duration | None = None) -> R:
         """Wait for the end; the result, decoded by the workflow's return type where it is known.
 
         Raises RunFailed (its __cause__ the original), RunCancelled, RunNotFound, TimeoutError. A timeout changes nothing: ask again.
         """
-        return await self._client.wait_for_result(self.id, timeout)
+        result: R = await self._client.wait_for_result(self.id, timeout)
+        return result
 
     async def status(self) -> RunStatus:
-        """Raises RunNotFound."""
+        """Where it stands just now: its state, its note, what it waits for in words and as data. Raises RunNotFound."""
         return await self._client.status_of(self.id)
 
     async def history(self) -> list[RunRecord]:

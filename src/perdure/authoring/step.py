@@ -37,7 +37,7 @@ class Step(Generic[P, R]):
         self.parameters = Parameters(function, f"step {name}", skipped=1 if is_transactional else 0)
         self.returns = ReturnType(function, f"step {name}")
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
         return self._call(self.settings, args, kwargs)
 
     def options(self, *, retry: Retry | None = None, timeout: Duration | None = None) -> "StepCall[P, R]":
@@ -70,7 +70,7 @@ class StepCall(Generic[P, R]):
         self.step = step
         self.settings = options
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
         return self.step._call(self.settings, args, kwargs)
 
 

@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
-from typing import Any, TypeVar, overload
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from perdure.authoring.current import require_host
 from perdure.clock import SECOND, Duration, to_instant, to_microseconds
 from perdure.codec.values import decode
+
+if TYPE_CHECKING:
+    from typing import _SpecialForm
 
 T = TypeVar("T")
 
@@ -24,7 +28,9 @@ async def sleep_until(when: datetime) -> None:
 @overload
 async def receive(topic: str, type: type[T], *, timeout: Duration | None = None) -> T: ...
 @overload
-async def receive(topic: str, type: Any = ..., *, timeout: Duration | None = None) -> Any: ...
+async def receive(topic: str, type: "UnionType | _SpecialForm", *, timeout: Duration | None = None) -> Any: ...  # int | None, Literal[…]
+@overload
+async def receive(topic: str, *, timeout: Duration | None = None) -> Any: ...
 @overload
 async def receive(topic: Mapping[str, Any], *, timeout: Duration | None = None) -> tuple[str, Any]: ...
 async def receive(topic: str | Mapping[str, Any], type: Any = Any, *, timeout: Duration | None = None) -> Any:

@@ -22,7 +22,7 @@ class Workflow(Generic[P, R]):
         self.parameters = Parameters(function, f"workflow {name}")
         self.returns = ReturnType(function, f"workflow {name}")
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
         return self._call(*args, **kwargs)
 
     async def _call(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -25,6 +25,9 @@ class Engine(Client):
     Creates and migrates the store unless `migrate=False`. Leaving the block lets attempts under way end, hands every run over and
     releases the lease; a process that dies instead is recovered by whoever opens the store next.
 
+    `async with Engine(…)` raises a StoreError where the store cannot be used. Several engines, in one process or many, share a store; each
+    run belongs to one at a time. `settings`: limits and intervals, see `perdure.settings`. `ports`: clocks and the like, for tests.
+
     Runs are kept for ever unless `retention` says how long after their end, by how they ended:
     `retention={"completed": timedelta(days=30), "cancelled": timedelta(days=7)}`.
 

@@ -13,7 +13,11 @@ class Retry:
     """When and how often a failed step is tried again.
 
     Delays grow from `initial` by `factor` up to `maximum`, each changed by up to ± `jitter` of itself. It ends after `attempts`
-    tries, or when the next try would begin later than `give_up_after` from the first. Final at once: exactly the built-in TypeError,
+    tries, or when the next try would begin later than `give_up_after` from the first; then the step's exception is raised in the workflow.
+    Durations are a `timedelta` or seconds. Failures and the moment of the next try are on disk: a crash neither resets nor forgets them,
+    and a try that was cut off by one does not count. RetryAfter, raised by a step, takes the place of the next delay.
+
+    Final at once: exactly the built-in TypeError,
     AttributeError, NameError, LookupError, ValueError, ArithmeticError, AssertionError and their built-in subclasses, and `dont_retry`.
     Everything else, subclasses of those from libraries included, is tried again; `retry_on` overrides both lists.
     """

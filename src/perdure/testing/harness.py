@@ -86,7 +86,7 @@ class VirtualEngine(MortalEngine):
         moment = to_instant(when) if isinstance(when, datetime) else self._virtual.now() + to_microseconds(when)
         heapq.heappush(self._planned, (moment, next(self._plans), lambda: call(*args, **kwargs)))
 
-    async def finish(self, run: Run) -> Any:
+    async def finish(self, run: Run[T]) -> T:
         """Let as much time pass as this run needs to end, and give its result or raise what ended it. Raises NotEnded."""
         self._moving += 1
         try:
@@ -97,7 +97,8 @@ class VirtualEngine(MortalEngine):
                     break
         finally:
             self._moving -= 1
-        return await self.wait_for_result(run.id, None)
+        result: T = await self.wait_for_result(run.id, None)
+        return result
 
     @property
     def has_plans(self) -> bool:
