@@ -58,10 +58,21 @@ class Client:
 
     @classmethod
     def blocking(cls, url: str, *, namespace: str = "default") -> "BlockingClient":
-        """The same without await: `with Client.blocking(url) as client:`."""
+        """The same without await: `with Client.blocking(url) as client:`.
+
+        Without a block it opens with its first call, once in each process that is forked, and is closed when the process ends.
+        """
         from perdure.blocking import BlockingClient  # a wrapper around this class
 
         return BlockingClient(url, namespace=namespace)
+
+    async def open(self) -> Self:
+        """The same as `async with`, where there is no block to put it in (a notebook): `close` is yours then."""
+        return await self.__aenter__()
+
+    async def close(self) -> None:
+        """Leave the block. A repeat does nothing."""
+        await self.__aexit__(None, None, None)
 
     async def __aenter__(self) -> Self:
         self._opened = await self._open(open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False)

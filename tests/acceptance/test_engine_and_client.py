@@ -304,12 +304,6 @@ async def test_a_blocking_client_works_from_many_threads(stage: Stage) -> None:
     assert await asyncio.to_thread(work) == [4 * number for number in range(40)]
 
 
-def test_a_blocking_client_that_is_not_open_says_how_to_open_it(tmp_path: Path) -> None:
-    client = Client.blocking(f"sqlite:///{tmp_path}/store.db")
-    with pytest.raises(RuntimeError, match=r"this client is not open: use `with Client\.blocking"):
-        client.runs()
-
-
 def test_a_blocking_client_refuses_a_store_that_does_not_exist_and_leaves_no_thread(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFound), Client.blocking(f"sqlite:///{tmp_path}/store.db"):
         pass
