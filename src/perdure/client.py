@@ -54,6 +54,7 @@ class Client:
         self._looking: asyncio.Future[None] | None = None
         self._looks_again = False
         self._opened: Store | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
         self.lifecycle = Lifecycle(self)
 
     @classmethod
@@ -75,10 +76,24 @@ class Client:
         await self.__aexit__(None, None, None)
 
     async def __aenter__(self) -> Self:
-        self._opened = await self._open(open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False)
+        self._settle()
+        try:
+            self._opened = await self._open(
+                open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False
+            )
+        except BaseException:
+            self._home = None
+            raise
         return self
 
+    def _settle(self) -> None:
+        """On this event loop, until it is closed."""
+        if self._home is not None and not self._home.is_closed():
+            raise RuntimeError(f"this {type(self).__name__} is open already: close it first, or make another one")
+        self._home = asyncio.get_running_loop()
+
     async def __aexit__(self, *_: object) -> None:
+        self._home = None
         if self._stop_watching is not None:
             self._stop_watching()
             self._stop_watching = None

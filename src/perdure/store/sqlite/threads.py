@@ -88,7 +88,10 @@ class ThreadRunner:
     def _refuse_misuse(self) -> None:
         self._refuse_closed()
         if asyncio.get_running_loop() is not self._loop:
-            raise StoreError("the store was opened on another event loop; open an Engine or a Client on this one")
+            raise StoreError(
+                "the store was opened on another event loop; open an Engine or a Client on this one, or hand the call over from a thread: "
+                "asyncio.run_coroutine_threadsafe(…, the_other_loop).result()"
+            )
 
     def _refuse_closed(self) -> None:
         if self._generation != _forks:
