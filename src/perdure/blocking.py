@@ -30,7 +30,7 @@ class BlockingClient:
         self._url = url
         self._namespace = namespace
         self._served: Serving | None = None
-        self._was_closed = False
+        self._block_has_ended = False
         self._lock = threading.Lock()  # whoever has asked before the end is answered
         _clients.add(self)
 
@@ -38,20 +38,22 @@ class BlockingClient:
         return self.open()
 
     def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._block_has_ended = True
         self.close()
 
     def open(self) -> Self:
         """Now, and not with the first call. Raises StoreNotFound where there is no store."""
         refuse_event_loop()
         with self._lock:
-            self._was_closed = False
+            self._block_has_ended = False
             self._serving()
         return self
 
     def close(self) -> None:
-        """Whoever still waits for a result gets a RuntimeError. Once is enough, more is harmless."""
+        """Until the next call. Whoever still waits for a result gets a RuntimeError. A repeat does nothing."""
         with self._lock:
-            served, self._served, self._was_closed = self._served, None, True
+            served, self._served = self._served, None
         if served is not None:
             atexit.unregister(self.close)
             served.close()
@@ -60,7 +62,7 @@ class BlockingClient:
         """Let the client do something, to the end."""
         refuse_event_loop()
         with self._lock:
-            if self._was_closed:
+            if self._block_has_ended:
                 raise RuntimeError("this client is not open any more: use it inside of `with Client.blocking(…)`, or open() it again")
             serving = self._serving()
             answer = serving.begin(ask(serving.client))
