@@ -1,0 +1,246 @@
+"""perdure inside of scripts, web frameworks and notebooks: each program of docs/how-to/embed.md, under its real server."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.acceptance.embedding import PAGE, Place, Site, programs
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    try:
+        yield place
+    finally:
+        place.end()
+
+
+UVICORN = ("uvicorn", "--port", "0", "--timeout-graceful-shutdown", "1")
+
+
+def buys(site: Site, number: str) -> Any:
+    """An order from its start to its receipt, each in a request of its own."""
+    assert site.post(f"/orders/{number}") == {"run": f"order-{number}"}
+    site.post(f"/orders/{number}/payments/p-1?amount=90")
+    return site.get(f"/orders/{number}/receipt")
+
+
+def test_every_program_of_the_page_is_started_by_a_test_here() -> None:
+    files = {title for title in programs() if title.endswith(".py")}
+    assert files == {"shop.py", "script.py", "app.py", "starlette_app.py", "flask_app.py", "views.py", "django_worker.py"}
+    assert PAGE.read_text().count("```python") == len(programs()) + 1  # and one that opens with `run`
+
+
+# ── a script ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_script_that_is_stopped_or_killed_goes_on_when_it_is_started_again(place: Place) -> None:
+    stopped = place.start("script")
+    stopped.until("waiting for order-A-1")
+    assert stopped.terminate() == 0
+    assert stopped.lines[-1] == "stopped; start it again and it goes on"
+
+    killed = place.start("script")
+    killed.until("waiting for order-A-1")
+    killed.kill()
+    with place.client() as client:
+        client.run("order-A-1").signal("paid", 90)
+
+    again = place.start("script")
+    assert again.wait() == 0
+    assert again.lines[0] == "waiting for order-A-1"
+    assert again.lines[-1] == "A-1 shipped for 90"
+
+
+# ── FastAPI and Starlette ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("app", ["app:app", "starlette_app:app"])
+def test_a_request_starts_a_run_and_a_later_one_after_a_restart_reads_its_result(place: Place, app: str) -> None:
+    server = place.start(*UVICORN, app)
+    site = server.serve()
+    assert buys(site, "A-1") == {"receipt": "A-1 shipped for 90"}
+    site.post("/orders/A-2")
+    assert server.terminate() in (0, 143)
+    assert "Application shutdown complete" in server.text
+
+    with place.client() as client:  # nobody owns it: it was handed over, and not left to be found
+        assert client.run("order-A-2").status().state == "waiting"
+    site = place.start(*UVICORN, app).serve()
+    site.post("/orders/A-2/payments/p-2?amount=5")
+    assert site.get("/orders/A-2/receipt") == {"receipt": "A-2 shipped for 5"}
+    assert site.get("/orders/A-1/receipt") == {"receipt": "A-1 shipped for 90"}
+
+
+def test_a_request_that_waits_for_a_result_does_not_keep_the_server_from_ending(place: Place) -> None:
+    server = place.start(*UVICORN, "app:app")
+    site = server.serve()
+    site.post("/orders/A-1")
+    with closing(site.ask("/orders/A-1/receipt")):
+        assert site.get("/orders/A-1")["state"] in ("running", "waiting")
+        assert server.terminate() in (0, 143)
+    assert "Cancel 1 running task(s), timeout graceful shutdown exceeded" in server.text
+    assert "Application shutdown complete" in server.text
+
+
+def test_what_is_not_there_is_a_404(place: Place) -> None:
+    site = place.start(*UVICORN, "app:app").serve()
+    assert site.status_of("/orders/nobody") == 404
+
+
+def test_several_processes_of_one_server_share_the_store_and_any_of_them_answers(place: Place) -> None:
+    server = place.start(*UVICORN, "--workers", "2", "app:app")
+    site = server.serve()
+    for _ in range(2):
+        server.until("Application startup complete")
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda number: buys(site, f"A-{number}"), range(12)))
+    assert answers == [{"receipt": f"A-{number} shipped for 90"} for number in range(12)]
+    assert server.terminate() in (0, 143)
+    with place.client() as client:
+        assert client.counts() == {"completed": 12}
+
+
+# ── Flask and Django ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+SETTINGS = """
+SECRET_KEY = "of this test"
+ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = "urls"
+WSGI_APPLICATION = "wsgi.application"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
+"""
+URLS = """
+from django.urls import path
+import views
+
+urlpatterns = [
+    path("orders/<number>", views.order),
+    path("orders/<number>/payments/<payment>", views.pay),
+    path("orders/<number>/receipt", views.receipt),
+]
+"""
+WSGI = """
+from django.core.wsgi import get_wsgi_application
+
+application = get_wsgi_application()
+import views  # with --preload: before the fork
+"""
+
+
+@pytest.fixture
+def project(place: Place) -> Place:
+    """A Django project around the views of the page."""
+    for name, code in (("settings.py", SETTINGS), ("urls.py", URLS), ("wsgi.py", WSGI)):
+        (place.folder / name).write_text(code)
+    return place
+
+
+GUNICORN = ("gunicorn", "--bind", "127.0.0.1:0", "--preload", "--workers", "2", "--threads", "4", "--graceful-timeout", "5")
+SERVERS = {
+    "flask run": ("flask", "--app", "flask_app", "run", "--port", "0"),
+    "flask under gunicorn, loaded before the fork": (*GUNICORN, "flask_app:app"),
+    "django runserver": ("django", "runserver", "--noreload", "127.0.0.1:0"),
+    "django under gunicorn, loaded before the fork": (*GUNICORN, "wsgi:application"),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_threads_of_a_server_without_an_event_loop_share_one_blocking_client(project: Place, name: str) -> None:
+    project.worker()
+    server = project.start(*SERVERS[name], DJANGO_SETTINGS_MODULE="settings")
+    site = server.serve()
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda number: buys(site, f"A-{number}"), range(16)))
+    assert answers == [{"receipt": f"A-{number} shipped for 90"} for number in range(16)]
+    server.terminate()
+    assert "Traceback" not in server.text
+
+
+def test_flask_answers_for_a_run_that_does_not_exist(place: Place) -> None:
+    place.worker()
+    site = place.start(*SERVERS["flask run"]).serve()
+    assert site.status_of("/orders/nobody/receipt") == 404
+
+
+def test_a_client_that_was_used_before_the_fork_is_refused_in_the_children_with_what_to_do(place: Place) -> None:
+    place.worker()
+    app = place.folder / "flask_app.py"
+    app.write_text(app.read_text() + "\nclient.runs()\n")
+    server = place.start(*GUNICORN, "flask_app:app")
+    site = server.serve()
+    site.post("/orders/A-1")
+    server.terminate()
+    assert "was open in the process that this one was forked from" in server.text
+    assert "close it before the fork" in server.text
+
+
+def test_a_client_that_was_used_and_closed_before_the_fork_serves_the_children(place: Place) -> None:
+    place.worker()
+    app = place.folder / "flask_app.py"
+    app.write_text(app.read_text() + "\nclient.runs()\nclient.close()\n")
+    assert buys(place.start(*GUNICORN, "flask_app:app").serve(), "A-1") == {"receipt": "A-1 shipped for 90"}
+
+
+DATABASE = """
+import django
+django.setup()
+from django.db import connection
+
+with connection.cursor() as cursor:
+    cursor.execute("create table orders (number text)")
+    cursor.execute("insert into orders values ('A-1'), ('A-2')")
+"""
+
+
+def test_steps_of_a_worker_use_the_database_of_django(project: Place) -> None:
+    (project.folder / "make_database.py").write_text(DATABASE)
+    assert project.start("make_database", DJANGO_SETTINGS_MODULE="settings").wait() == 0
+    project.worker("django_worker.py")
+    with project.client() as client:
+        assert client.start("report").result(20) == "2 orders"
+
+
+# ── a notebook ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Notebook:
+    """A real kernel, to which cells are given one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._client = NotebookClient(new_notebook(), timeout=60, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+        self._cells = 0
+
+    def __enter__(self) -> Self:
+        self._kernel = self._client.setup_kernel(cwd=self._client.resources["metadata"]["path"])
+        self._kernel.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._kernel.__exit__(*details)
+
+    def run(self, code: str) -> str:
+        """What the cell gives, or prints."""
+        cell = new_code_cell(code)
+        self._client.nb.cells.append(cell)
+        self._client.execute_cell(cell, self._cells)
+        self._cells += 1
+        return "".join(str(one.get("text") or one["data"]["text/plain"]) for one in cell.outputs)
+
+
+CELLS = {title: code for title, code in programs().items() if title.startswith("cell")}
+
+
+def test_cells_of_a_notebook_are_run_again_after_a_change(place: Place) -> None:
+    with Notebook(place.folder) as notebook:
+        assert notebook.run(CELLS["cell 1"]) == ""
+        assert notebook.run(CELLS["cell 2"]) == "'A-1: 90'"
+        notebook.run(CELLS["cell 1"].replace("{number}:", "{number} costs").replace("90", "95"))
+        assert notebook.run(CELLS["cell 2"]) == "'A-1 costs 95'"
