@@ -78,7 +78,8 @@ class BlockingClient:
         return self._served
 
     def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun":
-        return BlockingRun(self, self.wait(lambda client: client.start(workflow, *args, id=id, **kwargs)).id)
+        run = self.wait(lambda client: client.start(workflow, *args, id=id, **kwargs))
+        return BlockingRun(self, run.id, None if isinstance(workflow, str) else workflow)
 
     def start_input(self, workflow: str, given: Mapping[str, Any], *, id: str | None = None) -> "BlockingRun":
         return BlockingRun(self, self.wait(lambda client: client.start_input(workflow, given, id=id)).id)
@@ -163,12 +164,13 @@ if hasattr(os, "register_at_fork"):
 class BlockingRun:
     """`Run` without await."""
 
-    def __init__(self, client: BlockingClient, id: str) -> None:
+    def __init__(self, client: BlockingClient, id: str, workflow: "Workflow[..., Any] | None" = None) -> None:
         self.id = id
         self._client = client
+        self._workflow = workflow
 
     def _wait(self, ask: Callable[[Run], Coroutine[Any, Any, T]]) -> T:
-        return self._client.wait(lambda client: ask(client.run(self.id)))
+        return self._client.wait(lambda client: ask(Run(client, self.id, self._workflow)))
 
     def result(self, timeout: Duration | None = None) -> Any:
         return self._wait(lambda run: run.result(timeout))

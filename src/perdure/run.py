@@ -9,6 +9,7 @@ from perdure.codec.plain import describe_failure, plain
 from perdure.model.records import Record
 
 if TYPE_CHECKING:
+    from perdure.authoring.workflow import Workflow
     from perdure.client import Client
 
 
@@ -64,16 +65,19 @@ class Page:
 class Run:
     """A run by its id. Making one does no I/O; each method asks the store."""
 
-    def __init__(self, client: "Client", id: str) -> None:
+    def __init__(self, client: "Client", id: str, workflow: "Workflow[..., Any] | None" = None) -> None:
         self.id = id
         self._client = client
+        self._workflow = workflow
 
     async def result(self, timeout: Duration | None = None) -> Any:
-        """Wait for the end; the result, decoded by the workflow's return type where it is known.
+        """Wait for the end; the result, decoded by the workflow's return type where it is known, or else as plain data.
+
+        It is known to an Engine that runs the workflow, and to the handle that a start by function gave.
 
         Raises RunFailed (its __cause__ the original), RunCancelled, RunNotFound, TimeoutError. A timeout changes nothing: ask again.
         """
-        return await self._client.wait_for_result(self.id, timeout)
+        return await self._client.wait_for_result(self.id, timeout, self._workflow)
 
     async def status(self) -> RunStatus:
         """Raises RunNotFound."""

@@ -1,5 +1,7 @@
 """perdure inside of scripts, web frameworks and notebooks: each program of docs/how-to/embed.md, under its real server."""
 
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -8,6 +10,7 @@ from typing import Any, Self
 
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.acceptance.embedding import PAGE, Place, Site, programs
@@ -234,6 +237,16 @@ class Notebook:
         self._cells += 1
         return "".join(str(one.get("text") or one["data"]["text/plain"]) for one in cell.outputs)
 
+    def refused(self, code: str) -> str:
+        """The name and the text of the error that the cell raises."""
+        with pytest.raises(CellExecutionError) as error:
+            self.run(code)
+        return f"{error.value.ename}: {error.value.evalue}"
+
+    def die(self) -> None:
+        """As a kernel does that is restarted in the middle of something."""
+        os.kill(int(self.run("import os; os.getpid()")), signal.SIGKILL)
+
 
 CELLS = {title: code for title, code in programs().items() if title.startswith("cell")}
 
@@ -244,3 +257,37 @@ def test_cells_of_a_notebook_are_run_again_after_a_change(place: Place) -> None:
         assert notebook.run(CELLS["cell 2"]) == "'A-1: 90'"
         notebook.run(CELLS["cell 1"].replace("{number}:", "{number} costs").replace("90", "95"))
         assert notebook.run(CELLS["cell 2"]) == "'A-1 costs 95'"
+
+
+WAITS = """
+@workflow
+async def waits(number: str) -> str:
+    return f"{number} paid {await receive('paid', int)}"
+"""
+
+
+def test_a_cell_that_defines_a_workflow_anew_is_told_what_to_do_and_a_new_step_is_simply_used(place: Place) -> None:
+    with Notebook(place.folder) as notebook:
+        notebook.run(CELLS["cell 1"])
+        notebook.run("@step\nasync def price(number: str) -> int:\n    return 100")
+        assert notebook.run(CELLS["cell 2"]) == "'A-1: 100'"
+        notebook.run("@workflow\nasync def quote(number: str) -> str:\n    return 'anew'")
+        for refused in (CELLS["cell 2"], "await Engine('sqlite:///notebook.db', [quote]).open()"):
+            assert "NameTaken: " in notebook.refused(refused)
+            assert "await engine.close()" in notebook.refused(refused)
+        assert "await asyncio.to_thread" in notebook.refused("Client.blocking('sqlite:///notebook.db').runs()")
+        notebook.run("await engine.close()")
+        notebook.run("engine = await Engine('sqlite:///notebook.db', [quote]).open()")
+        assert notebook.run(CELLS["cell 2"]) == "'anew'"
+
+
+def test_what_waits_when_a_kernel_dies_goes_on_in_the_next(place: Place) -> None:
+    opens = f"from perdure import Engine, receive, workflow\n{WAITS}\nengine = await Engine('sqlite:///n.db', [waits]).open()"
+    with Notebook(place.folder) as notebook:
+        notebook.run(opens)
+        notebook.run("run = await engine.start(waits, 'A-1', id='order-1')")
+        notebook.die()
+    with Notebook(place.folder) as notebook:
+        notebook.run(opens)
+        notebook.run("await engine.run('order-1').signal('paid', 90)")
+        assert notebook.run("await engine.run('order-1').result()") == "'A-1 paid 90'"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -289,6 +289,30 @@ async def test_a_start_by_name_with_positional_arguments_reaches_the_workflow(st
 
 async def test_outside_a_run_a_workflow_is_the_plain_function() -> None:
     assert await twice(5) == 20
+
+
+@dataclass
+class Receipt:
+    total: int
+
+
+@workflow
+async def buy(amount: int) -> Receipt:
+    return Receipt(amount)
+
+
+async def test_a_client_decodes_the_result_of_what_it_started_by_function_and_gives_plain_data_else(stage: Stage) -> None:
+    await stage.engine(buy)
+    client = await stage.client()
+    by_function, by_name = await client.start(buy, 5), await client.start("buy", 6)
+    assert await by_function.result(10) == Receipt(5)
+    assert [await by_name.result(10), await client.run(by_function.id).result()] == [{"total": 6}, {"total": 5}]
+
+    def without_await() -> list[object]:
+        with Client.blocking(stage.url) as blocking:
+            return [blocking.start(buy, 7).result(10), blocking.start("buy", 8).result(10)]
+
+    assert await asyncio.to_thread(without_await) == [Receipt(7), {"total": 8}]
 
 
 # ── without await ────────────────────────────────────────────────────────────────────────────────────────────────────
