@@ -111,6 +111,54 @@ def test_several_processes_of_one_server_share_the_store_and_any_of_them_answers
         assert client.counts() == {"completed": 12}
 
 
+def test_a_server_that_reloads_changed_code_goes_on_with_the_runs_that_wait(place: Place) -> None:
+    server = place.start(*UVICORN, "--reload", "app:app")
+    site = server.serve()
+    server.until("Application startup complete")
+    site.post("/orders/A-1")
+    shop = place.folder / "shop.py"
+    shop.write_text(shop.read_text().replace("shipped for", "sent for"))
+    server.until("Application shutdown complete")
+    server.until("Application startup complete")
+    site.post("/orders/A-1/payments/p-1?amount=90")
+    assert site.get("/orders/A-1/receipt") == {"receipt": "A-1 sent for 90"}
+
+
+def test_an_application_that_only_starts_runs_holds_a_client_in_place_of_the_engine(place: Place) -> None:
+    place.worker()
+    app = place.folder / "app.py"
+    app.write_text(
+        app.read_text()
+        .replace('Engine("sqlite:///shop.db", [fulfil])', 'Client("sqlite:///shop.db")')
+        .replace("import Engine", "import Client")
+        .replace("        engine.failure.add_done_callback(lambda _: signal.raise_signal(signal.SIGTERM))\n", "")
+    )
+    assert buys(place.start(*UVICORN, "app:app").serve(), "A-1") == {"receipt": "A-1 shipped for 90"}
+
+
+PLAIN = """
+
+from perdure import Client
+
+client = Client.blocking("sqlite:///shop.db")
+
+
+@app.get("/plain/{number}/receipt")
+def plain(number: str) -> dict[str, str]:
+    return {"receipt": client.run(f"order-{number}").result(timeout=20)}
+"""
+
+
+def test_a_plain_endpoint_uses_a_blocking_client_beside_the_engine_of_its_process(place: Place) -> None:
+    app = place.folder / "app.py"
+    app.write_text(app.read_text() + PLAIN)
+    server = place.start(*UVICORN, "app:app")
+    site = server.serve()
+    assert buys(site, "A-1") == {"receipt": "A-1 shipped for 90"}
+    assert site.get("/plain/A-1/receipt") == {"receipt": "A-1 shipped for 90"}
+    assert server.terminate() in (0, 143)
+
+
 # ── Flask and Django ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 SETTINGS = """
@@ -121,10 +169,24 @@ WSGI_APPLICATION = "wsgi.application"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
 """
 URLS = """
+import asyncio
+from django.http import JsonResponse
 from django.urls import path
 import views
 
+async def awaits(request, number):
+    run = await asyncio.to_thread(views.client.start, views.fulfil, number, id=f"order-{number}")
+    return JsonResponse({"run": run.id})
+
+async def blocks(request, number):
+    try:
+        views.client.runs()
+    except RuntimeError as error:
+        return JsonResponse({"error": str(error)})
+
 urlpatterns = [
+    path("awaits/<number>", awaits),
+    path("blocks/<number>", blocks),
     path("orders/<number>", views.order),
     path("orders/<number>/payments/<payment>", views.pay),
     path("orders/<number>/receipt", views.receipt),
@@ -157,7 +219,7 @@ SERVERS = {
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_threads_of_a_server_without_an_event_loop_share_one_blocking_client(project: Place, name: str) -> None:
-    project.worker()
+    worker = project.worker()
     server = project.start(*SERVERS[name], DJANGO_SETTINGS_MODULE="settings")
     site = server.serve()
     with ThreadPoolExecutor(8) as threads:
@@ -165,6 +227,14 @@ def test_threads_of_a_server_without_an_event_loop_share_one_blocking_client(pro
     assert answers == [{"receipt": f"A-{number} shipped for 90"} for number in range(16)]
     server.terminate()
     assert "Traceback" not in server.text
+    worker.until(r"INFO     shop: shipping \[run_id=order-A-\d+ workflow=fulfil step=ship attempt=1\]")
+
+
+def test_an_async_view_of_django_hands_the_call_to_a_thread_and_is_told_so(project: Place) -> None:
+    project.worker()
+    site = project.start(*SERVERS["django runserver"], DJANGO_SETTINGS_MODULE="settings").serve()
+    assert site.get("/awaits/A-1") == {"run": "order-A-1"}
+    assert "`await asyncio.to_thread(…)`" in site.get("/blocks/A-1")["error"]
 
 
 def test_flask_answers_for_a_run_that_does_not_exist(place: Place) -> None:
