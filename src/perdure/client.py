@@ -56,20 +56,46 @@ class Client:
         self._looking: asyncio.Future[None] | None = None
         self._looks_again = False
         self._opened: Store | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
         self.lifecycle = Lifecycle(self)
 
     @classmethod
     def blocking(cls, url: str, *, namespace: str = "default") -> "BlockingClient":
-        """The same without await: `with Client.blocking(url) as client:`."""
+        """The same without await: `with Client.blocking(url) as client:`.
+
+        Without a block it opens with its first call, once in each process that is forked, and is closed when the process ends.
+        """
         from perdure.blocking import BlockingClient  # a wrapper around this class
 
         return BlockingClient(url, namespace=namespace)
 
+    async def open(self) -> Self:
+        """The same as `async with`, where there is no block to put it in (a notebook): `close` is yours then."""
+        return await self.__aenter__()
+
+    async def close(self) -> None:
+        """Leave the block. A repeat does nothing."""
+        await self.__aexit__(None, None, None)
+
     async def __aenter__(self) -> Self:
-        self._opened = await self._open(open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False)
+        self._settle()
+        try:
+            self._opened = await self._open(
+                open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False
+            )
+        except BaseException:
+            self._home = None
+            raise
         return self
 
+    def _settle(self) -> None:
+        """On this event loop, until it is closed."""
+        if self._home is not None and not self._home.is_closed():
+            raise RuntimeError(f"this {type(self).__name__} is open already: close it first, or make another one")
+        self._home = asyncio.get_running_loop()
+
     async def __aexit__(self, *_: object) -> None:
+        self._home = None
         if self._stop_watching is not None:
             self._stop_watching()
             self._stop_watching = None
@@ -96,7 +122,7 @@ class Client:
     @property
     def _store(self) -> Store:
         if self._opened is None:
-            raise RuntimeError(f"this {type(self).__name__} is not open: use `async with {type(self).__name__}(…)`")
+            raise RuntimeError(f"this {type(self).__name__} is not open: use `async with {type(self).__name__}(…)`, or await its open()")
         return self._opened
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,7 +145,9 @@ class Client:
 
             name = str(workflow)
             return await self._start(name, encode_unbound(args, kwargs, what=f"workflow {name}", limit=limit), id)
-        return await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id)
+        run = await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id)
+        run._workflow = known
+        return run
 
     async def start_input(self, workflow: str, given: Mapping[str, Any], *, id: str | None = None) -> Run:
         """Start by name with a JSON object by parameter name, as a web request or the command line has it. Raises what `start` raises."""
@@ -240,16 +268,17 @@ class Client:
 
     # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def wait_for_result(self, run_id: str, timeout: Duration | None) -> Any:
+    async def wait_for_result(self, run_id: str, timeout: Duration | None, known: "Workflow[..., Any] | None" = None) -> Any:
+        """Decoded as this client knows the workflow, or else as whoever started it does (`known`)."""
         seconds = None if timeout is None else to_microseconds(timeout, "timeout") / SECOND
         if seconds is None:
-            return self._result_of(run_id, *await self._wait_for_end(run_id))
+            return self._result_of(run_id, *await self._wait_for_end(run_id), known)
         try:
             async with asyncio.timeout(seconds):
                 workflow, last = await self._wait_for_end(run_id)
         except TimeoutError:
             raise TimeoutError(f"run {run_id!r} has not ended within {seconds:g} s; it goes on, ask again") from None
-        return self._result_of(run_id, workflow, last)
+        return self._result_of(run_id, workflow, last, known)
 
     async def _wait_for_end(self, run_id: str) -> tuple[str, Record | None]:
         """The workflow's name and the last record; None of a cancelled run."""
@@ -266,7 +295,7 @@ class Client:
         """Whether a worker in this process has the run and will say when it ends."""
         return False
 
-    def _result_of(self, run_id: str, workflow: str, last: Record | None) -> Any:
+    def _result_of(self, run_id: str, workflow: str, last: Record | None, known: "Workflow[..., Any] | None" = None) -> Any:
         if last is None or last.kind not in (RecordKind.COMPLETED, RecordKind.FAILED):
             raise RunCancelled(f"run {run_id!r} was cancelled")
         if last.kind is RecordKind.FAILED:
@@ -274,7 +303,7 @@ class Client:
 
             cause = decode_failure(last.error or b"{}")
             raise RunFailed(f"run {run_id!r} of workflow {workflow!r} failed: {type(cause).__name__}: {cause}") from cause
-        known = self._workflows.get(workflow)
+        known = self._workflows.get(workflow, known)
         payload = last.output or b"null"
         return known.returns.decode(payload) if known is not None else plain(payload, what=f"result of run {run_id}")
 

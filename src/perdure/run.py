@@ -11,6 +11,7 @@ from perdure.model.records import Record
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from perdure.authoring.workflow import Workflow
     from perdure.client import Client
 
     R = TypeVar("R", default=Any)  # so that `Run` alone is a run of whatever result; the standard library has defaults from 3.13 on
@@ -77,16 +78,19 @@ class Page:
 class Run(Generic[R]):
     """A run by its id. Making one does no I/O; each method asks the store."""
 
-    def __init__(self, client: "Client", id: str) -> None:
+    def __init__(self, client: "Client", id: str, workflow: "Workflow[..., Any] | None" = None) -> None:
         self.id = id
         self._client = client
+        self._workflow = workflow
 
     async def result(self, timeout: Duration | None = None) -> R:
-        """Wait for the end; the result, decoded by the workflow's return type where it is known.
+        """Wait for the end; the result, decoded by the workflow's return type where it is known, or else as plain data.
+
+        It is known to an Engine that runs the workflow, and to the handle that a start by function gave.
 
         Raises RunFailed (its __cause__ the original), RunCancelled, RunNotFound, TimeoutError. A timeout changes nothing: ask again.
         """
-        result: R = await self._client.wait_for_result(self.id, timeout)
+        result: R = await self._client.wait_for_result(self.id, timeout, self._workflow)
         return result
 
     async def status(self) -> RunStatus:

@@ -8,12 +8,12 @@ from typing import Any, Self
 from perdure.authoring.workflow import Workflow
 from perdure.client import Client
 from perdure.clock import Duration
+from perdure.engine.definitions import OpenEngines, by_name, refuse_another
 from perdure.engine.ports import Ports
 from perdure.engine.retention import retaining
 from perdure.engine.telling import OnTrouble, Telling
 from perdure.engine.watchdog import Watchdog
 from perdure.engine.worker import Worker
-from perdure.errors import NameTaken, UnknownWorkflow
 from perdure.model.runs import NewRun, NewSignal
 from perdure.settings import DEFAULTS, Settings
 from perdure.store.protocol import Started
@@ -50,7 +50,7 @@ class Engine(Client):
     ) -> None:
         super().__init__(url, namespace=namespace, settings=retaining(settings, retention or {}))
         import_module("perdure.codec.schemas")  # with it comes pydantic: now, not when the first step would hold up the loop for it
-        self._workflows = _by_name(workflows)
+        self._workflows = by_name(workflows)
         self._migrate = migrate
         self._on_trouble = on_trouble
         self._ports = ports or Ports()
@@ -62,6 +62,17 @@ class Engine(Client):
         self._keeps_watching = True  # its worker watches all the time anyway
 
     async def __aenter__(self) -> Self:
+        self._settle()
+        try:
+            _open_engines.add(self, self._url, self._namespace, self._workflows)
+            await self._begin()
+        except BaseException:
+            self._home = None
+            _open_engines.remove(self)
+            raise
+        return self
+
+    async def _begin(self) -> None:
         store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock)
         self._opened = await self._open(store, create=self._migrate, migrate=self._migrate)
         try:
@@ -76,9 +87,9 @@ class Engine(Client):
         except BaseException:
             await store.close()
             raise
-        return self
 
     async def __aexit__(self, *_: object) -> None:
+        _open_engines.remove(self)
         try:
             if self._watchdog is not None:
                 self._watchdog.stop()
@@ -104,13 +115,25 @@ class Engine(Client):
         """Let a clean stop that is under way wait no longer for attempts; their runs are still handed over."""
         self.worker.hurry()
 
+    def _known(self, workflow: Workflow[..., Any] | str) -> Workflow[..., Any] | None:
+        known = super()._known(workflow)
+        if known is not None:
+            refuse_another(self._workflows, known)
+        return known
+
+    def _is_at_home(self) -> bool:
+        """Whether this is the event loop that the worker is on. Elsewhere it is not touched: the store says what is wrong."""
+        return self._home is None or asyncio.get_running_loop() is self._home
+
     async def _store_start(self, run: NewRun) -> Started:
-        if run.workflow not in self._workflows:
-            return await self._store.start(run)
-        self.worker.claim_along()
+        if run.workflow in self._workflows and self._is_at_home():
+            self.worker.claim_along()
         return await self._store.start(run)
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
+        if not self._is_at_home():
+            await self._store.send(signal, limit)
+            return
         was_here = signal.run_id in self.worker.live
         if not was_here:
             self.worker.claim_along()  # if it is parked
@@ -126,12 +149,4 @@ class Engine(Client):
             self.worker.claim_soon()
 
 
-def _by_name(workflows: Sequence[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
-    named: dict[str, Workflow[..., Any]] = {}
-    for one in workflows:
-        if not isinstance(one, Workflow):
-            raise UnknownWorkflow(f"{one!r} is not a workflow: decorate it with @workflow")
-        if one.name in named and named[one.name] is not one:
-            raise NameTaken(f"two workflows are named {one.name!r}; give one of them a name: @workflow(name=…)")
-        named[one.name] = one
-    return named
+_open_engines = OpenEngines()
