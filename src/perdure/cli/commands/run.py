@@ -8,6 +8,7 @@ from perdure.cli.commands.run_documents import record_document, run_document, st
 from perdure.cli.complaints import complain
 from perdure.cli.connecting import with_client
 from perdure.cli.exits import Exit
+from perdure.cli.groups import LazyGroup
 from perdure.cli.inputs import json_object, json_value, seconds
 from perdure.cli.options import Choices, common_options, pass_choices
 from perdure.cli.output import json_text, print_list, print_one
@@ -23,7 +24,10 @@ _timeout = click.option(
 )
 
 
-@click.group()
+_LATER = {name: f"perdure.cli.commands.run_orders:{name}" for name in ("cancel", "pause", "resume", "retry", "delete")}
+
+
+@click.group(cls=LazyGroup, later=_LATER | {"export": "perdure.cli.commands.run_export:export"})
 @common_options
 def run() -> None:
     """Start runs, list and show them, signal them, wait for them; cancel, pause, resume, retry and delete them."""
