@@ -131,6 +131,8 @@ def show(choices: Choices, run_id: str) -> None:
 def history(choices: Choices, run_id: str) -> None:
     """Show everything that is recorded about one run, in order.
 
+    A run that continued as new or was retried shows the generation of each record; the one before the last is kept too.
+
     \b
     Examples:
       perdure run history order-17
@@ -151,7 +153,8 @@ def history(choices: Choices, run_id: str) -> None:
             error = document["error"]
             document["value"] = f"{error['type']}: {error['message']}" if error else _first_of(document, "output", "input")
             document["attempt"] = document["attempt"] or None
-        print_list(choices, ["position", "at", "kind", "name", "attempt", "value"], documents)
+        columns = ["position", "at", "kind", "name", "attempt", "value"]
+        print_list(choices, ["generation", *columns] if any(document["generation"] for document in documents) else columns, documents)
 
 
 def _first_of(document: dict[str, Any], *names: str) -> Any:
