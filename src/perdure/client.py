@@ -240,7 +240,8 @@ class Client:
 
     async def history_of(self, run_id: str) -> list[RunRecord]:
         await self._row(run_id)
-        return [shown(record) for record in await self._store.history(run_id)]
+        generations = await self._store.history(run_id)
+        return [shown(record, generation) for generation, records in generations.items() for record in records]
 
     async def send_signal(self, run_id: str, topic: str, payload: Any, key: str | None) -> None:
         from perdure.codec.values import encode

@@ -23,7 +23,11 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One entry of a history, decoded. `error` has type, message and traceback; `attempt` is the try that gave the outcome."""
+    """One entry of a history, decoded. `error` has type, message and traceback; `attempt` is the try that gave the outcome.
+
+    `generation` grows with each `continue_as_new` and each retry. Positions are counted anew after `continue_as_new`; after a retry they
+    go on from where it failed.
+    """
 
     position: int
     at: datetime
@@ -33,6 +37,7 @@ class RunRecord:
     output: Any
     error: dict[str, Any] | None
     attempt: int
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ class Run(Generic[R]):
         return f"<run {self.id}>"
 
 
-def shown(record: Record) -> RunRecord:
+def shown(record: Record, generation: int = 0) -> RunRecord:
     """A stored record, decoded for people."""
     return RunRecord(
         record.position,
@@ -163,6 +168,7 @@ def shown(record: Record) -> RunRecord:
         _value(record.output),
         None if record.error is None else describe_failure(record.error),
         record.attempt,
+        generation,
     )
 
 

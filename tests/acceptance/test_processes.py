@@ -34,9 +34,9 @@ APP = """
 class Fleet:
     """`perdure worker` in a folder of its own; what it says is gathered in a file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, app: str = APP) -> None:
         self.folder = folder
-        (folder / "app.py").write_text(dedent(APP))
+        (folder / "app.py").write_text(dedent(app))
         (folder / "touched").mkdir()
         self.environment = os.environ | {"PERDURE_STORE": f"sqlite:///{folder / 'store.db'}"}
         self._processes: list[subprocess.Popen[bytes]] = []

@@ -5,7 +5,7 @@ from perdure.model.records import RecordKind
 from perdure.model.states import RunState
 from perdure.store.endings import Release
 from perdure.store.protocol import Store
-from tests.contract.acting import START, ManualClock, Worker, ids, kinds, new_run, step
+from tests.contract.acting import START, ManualClock, Worker, history_of, ids, kinds, new_run, step
 from tests.contract.places import Place
 
 
@@ -17,7 +17,7 @@ async def test_the_first_claim_writes_the_record_that_starts_the_time_of_the_run
 
     assert claimed.started is not None
     assert (claimed.started.kind, claimed.started.position, claimed.started.at) == (RecordKind.STARTED, 1, START + 3600 * SECOND)
-    assert await store.history("order-1") == [claimed.started]
+    assert await history_of(store, "order-1") == [claimed.started]
     row = claimed.row
     assert (row.state, row.owner, row.wake_at, row.python) == (RunState.RUNNING, "worker-1", None, "3.11")
     assert await store.run("order-1") == row
@@ -46,7 +46,7 @@ async def test_a_run_that_was_claimed_before_is_not_started_again(store: Store, 
 
     assert claimed.started is None
     assert (claimed.row.state, claimed.row.issued) == (RunState.RUNNING, 1)
-    assert kinds(await store.history("order-1")) == ["started", "step"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "step"]
 
 
 async def test_a_run_is_not_claimed_before_it_is_due(worker: Worker, clock: ManualClock) -> None:

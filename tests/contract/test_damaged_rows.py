@@ -85,7 +85,7 @@ async def test_a_run_whose_input_was_damaged_before_it_began_does_not_begin(shar
 
     assert ids(committed.claimed) == ["sound"]
     assert "input of the run is damaged" in committed.set_aside["broken"]
-    assert await store.history("broken") == []
+    assert await store.history("broken") == {}
     row = await store.run("broken")
     assert row is not None
     assert row.state is RunState.QUARANTINED

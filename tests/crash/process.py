@@ -16,7 +16,7 @@ from perdure import Client, Engine
 from perdure.cli.stopping import Stopping
 from perdure.clock import SECOND, HostClock
 from perdure.engine.ports import Ports
-from perdure.errors import RunCancelled, RunEnded, RunFailed, StoreError, StoreFailed, StoreNotFound
+from perdure.errors import NotRetryable, RunCancelled, RunEnded, RunFailed, RunNotFound, StoreError, StoreFailed, StoreNotFound
 from perdure.settings import Settings
 from perdure.store.sqlite import transactions
 from perdure.store.sqlite.database import Database
@@ -190,13 +190,22 @@ async def acknowledged(client: Client, action: Action) -> bool:
                 await client.run(action.run).pause()
             case "resume":
                 await client.run(action.run).resume()
+            case "retry":
+                await client.run(action.run).retry()
+            case "delete":
+                await client.run(action.run).delete()
     except StoreFailed:
         raise
-    except RunEnded:
+    except (RunEnded, NotRetryable):
         tell("refused", do=action.do, run=action.run, key=action.key)
         return True
     except (RunFailed, RunCancelled) as error:
-        tell("ack", do=action.do, run=action.run, failed=str(error))
+        tell("ack", do=action.do, run=action.run, key=action.key, failed=str(error))
+        return True
+    except RunNotFound:
+        if action.do != "delete":
+            raise
+        tell("refused", do=action.do, run=action.run, key=action.key)  # deleted by the call before, whose answer nobody got
         return True
     except StoreError as error:
         tell("unacknowledged", do=action.do, run=action.run, key=action.key, error=type(error).__name__)

@@ -153,7 +153,7 @@ OWNING = (
     bug(
         "take a worker for dead without asking its lease",
         f"{G10}::test_living_workers_leave_each_other_alone_however_often_they_sweep",
-        edits=(("engine/sweep.py", "    return now > worker.expires_at and now > promised_until(lock)", "    return True"),),
+        edits=(("engine/deaths.py", "    return now > worker.expires_at and now > promised_until(lock)", "    return True"),),
     ),
     bug(
         "end the search for dead workers at its first error",

@@ -1,13 +1,15 @@
 """From an address to the store behind it."""
 
+from typing import TYPE_CHECKING
+
 from perdure.clock import Clock, HostClock
 from perdure.errors import StoreError
-from perdure.store.inspection import Inspection
 from perdure.store.protocol import Store
-from perdure.store.sqlite.backing_up import back_up
 from perdure.store.sqlite.database import MEMORY
-from perdure.store.sqlite.inspection import SqliteInspection
 from perdure.store.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from perdure.store.inspection import Inspection
 
 FORMS = "sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
 
@@ -17,13 +19,17 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
     return SqliteStore(path_of(url), namespace=namespace, clock=clock or HostClock())
 
 
-def open_inspection(url: str, *, namespace: str = "default") -> Inspection:
+def open_inspection(url: str, *, namespace: str = "default") -> "Inspection":
     """The same store for reading only, without a trace. Raises StoreError for another form."""
+    from perdure.store.sqlite.inspection import SqliteInspection  # most commands do without it
+
     return SqliteInspection(path_of(url), namespace=namespace)
 
 
 def back_up_store(url: str, target: str) -> int:
     """Copy the store into a new file while workers go on; its size in bytes. Raises StoreError."""
+    from perdure.store.sqlite.backing_up import back_up  # one command does it
+
     path = path_of(url)
     if path == MEMORY:
         raise StoreError("a store in memory ends with its process and has no backup; use a file")

@@ -305,8 +305,8 @@ class Store(Oversight, Protocol):
 
     async def last_record(self, run_id: str) -> Record | None: ...
 
-    async def history(self, run_id: str) -> Sequence[Record]:
-        """Of all generations. Raises CorruptedHistory."""
+    async def history(self, run_id: str) -> Mapping[int, Sequence[Record]]:
+        """What each generation that is kept has recorded of its own, the oldest first. Raises CorruptedHistory."""
 
     async def attempts(self, run_id: str) -> Sequence[AttemptRow]: ...
 

@@ -11,11 +11,12 @@ import apsw
 import pytest
 
 from perdure.errors import SchemaTooNew, SchemaTooOld, StoreError
+from perdure.model.states import RunState
 from perdure.store.migrations import Migration, known_migrations, pending_migrations, schema_status
 from perdure.store.protocol import Change
 from perdure.store.sqlite import schema
 from perdure.store.sqlite.store import SqliteStore
-from tests.contract.acting import START, ManualClock, Worker, new_run
+from tests.contract.acting import START, ManualClock, Worker, history_of, kinds, new_run, step
 
 ROOT = Path(__file__).resolve().parents[3]
 KNOWN = (Migration(1, "0001_core", "create table a (x)"), Migration(2, "0002_more", "create table b (x)"))
@@ -206,6 +207,89 @@ async def test_a_process_killed_while_it_migrates_leaves_a_file_that_the_next_on
 
     assert (await store.start(new_run("order-1"))).is_new
     await store.close()
+
+
+async def test_f39_a_worker_of_the_release_before_goes_on_with_a_store_that_was_migrated_under_it(tmp_path: Path, release: Release) -> None:
+    """Migrations only add. Whoever opens the store anew with the old release is refused; who has it open loses nothing."""
+    release()
+    old = await opened(tmp_path)
+    worker = await Worker(old, "worker-1").register()
+    run = await worker.run("order-1")
+    release(
+        "create table later (x integer) strict",
+        "alter table runs add column later text; alter table history add column later integer not null default 0",
+        "create index runs_later on runs (namespace, later)",
+    )
+    new = await opened(tmp_path)
+
+    await run.write(step())
+    await old.start(new_run("order-2"))
+    await run.finish()
+
+    assert {one.id: one.state for one in await new.runs()} == {"order-1": RunState.COMPLETED, "order-2": RunState.PENDING}
+    assert kinds(await history_of(old, "order-1")) == kinds(await history_of(new, "order-1")) == ["started", "step", "completed"]
+    await new.close()
+    await old.close()
+
+
+MIGRATES = """
+import asyncio, sys
+from perdure.store.sqlite import schema
+from perdure.store.sqlite.store import SqliteStore
+from tests.contract.acting import ManualClock
+from tests.crash import disk, effects
+from tests.crash.options import Fault
+
+class Told:
+    def send(self, data):
+        pass
+
+effects._connection = Told()  # who is killed needs to tell nobody
+path, package, folder, kth = sys.argv[1:]
+sys.path.insert(0, folder)
+schema.PACKAGE = package
+counted = disk.install(Fault(kth=int(kth)), None)
+asyncio.run(SqliteStore(path, namespace="default", clock=ManualClock()).open(create=True, migrate=True))
+print(sum(counted().values()))
+"""
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new store", "a store with runs"])
+async def test_f39_killed_at_any_operation_on_the_disk_while_it_migrates_it_is_migrated_or_not_and_the_next_one_does_it(
+    tmp_path: Path, release: Release, is_new: bool
+) -> None:
+    def killed_at(kth: int, folder: Path) -> "subprocess.CompletedProcess[str]":
+        arguments = [str(folder / "store.db"), schema.PACKAGE, str(tmp_path / "releases"), str(kth)]
+        command = [sys.executable, "-c", MIGRATES, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    async def prepared(name: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        if not is_new:
+            shutil.copy(template / "store.db", folder / "store.db")
+        return folder
+
+    template = tmp_path / "template"
+    template.mkdir()
+    release()
+    store = await opened(template)
+    await store.start(new_run("order-1"))
+    await store.close()
+    release("create table later (x integer) strict; create table latest (y integer) strict", "alter table runs add column later text")
+    undisturbed = killed_at(10**9, await prepared("undisturbed"))
+    operations = int(undisturbed.stdout)
+    assert operations > 8
+
+    for kth in [*range(1, operations, max(1, operations // 8)), operations]:
+        folder = await prepared(str(kth))
+        assert killed_at(kth, folder).returncode == -signal.SIGKILL
+        assert len({"later", "latest"} & tables(folder)) in {0, 2}
+        store = await opened(folder)
+        assert (await store.schema()).pending == ()
+        assert [one.id for one in await store.runs()] == ([] if is_new else ["order-1"])
+        assert (await store.start(new_run("order-2"))).is_new
+        await store.close()
 
 
 OPENER = """

@@ -213,6 +213,6 @@ def switch_to_wal(db: apsw.Connection, path: str) -> None:
         raise UnsafeFileSystem(f"{path} is on a file system without the shared memory of SQLite's WAL (its mode stays {mode})")
 
 
-def checkpoint_wal(db: apsw.Connection) -> None:
-    """Copy what is committed from the WAL into the database as far as readers allow."""
-    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+def checkpoint_wal(db: apsw.Connection) -> tuple[int, int]:
+    """Copy what is committed from the WAL into the database as far as readers allow: its pages, and how many of them are copied."""
+    return db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

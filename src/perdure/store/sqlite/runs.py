@@ -166,11 +166,11 @@ def load_one(db: apsw.Connection, namespace: str, row: RunRow, is_intact: bool) 
         return Loaded(row, (), attempts, str(damage))
 
 
-def history(db: apsw.Connection, namespace: str, run_id: str) -> Sequence[Record]:
+def history(db: apsw.Connection, namespace: str, run_id: str) -> dict[int, Sequence[Record]]:
     """Raises CorruptedHistory."""
     places = [Place(*row) for row in fetch(db, SQL["places"], (namespace, run_id))]
     numbers = sorted({place.generation for place in places})
-    return [record for number in numbers for record in read_part(db, namespace, run_id, lineage(db, namespace, run_id, number)[-1])]
+    return {number: read_part(db, namespace, run_id, lineage(db, namespace, run_id, number)[-1]) for number in numbers}
 
 
 def last_record(db: apsw.Connection, namespace: str, run_id: str) -> Record | None:

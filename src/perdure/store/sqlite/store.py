@@ -215,7 +215,7 @@ class SqliteStore:
     async def last_record(self, run_id: str) -> Record | None:
         return await self.runner.read(partial(runs.last_record, namespace=self._namespace, run_id=run_id))
 
-    async def history(self, run_id: str) -> Sequence[Record]:
+    async def history(self, run_id: str) -> Mapping[int, Sequence[Record]]:
         return await self.runner.read(partial(runs.history, namespace=self._namespace, run_id=run_id))
 
     async def attempts(self, run_id: str) -> Sequence[AttemptRow]:

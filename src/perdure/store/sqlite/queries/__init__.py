@@ -1,13 +1,16 @@
 """Reads the named queries: `-- name: …`, a line that says what it guarantees, the statement."""
 
+import os
 from functools import cache
-from importlib.resources import files
+
+FOLDER = os.path.dirname(__file__)  # importlib.resources would load tempfile and zipfile into every command
 
 
 @cache
 def named_queries(subject: str) -> dict[str, str]:
     """The statements of `subject.sql` by name."""
-    return parsed(subject, files(__name__).joinpath(f"{subject}.sql").read_text(encoding="utf-8"))
+    with open(os.path.join(FOLDER, f"{subject}.sql"), encoding="utf-8") as file:
+        return parsed(subject, file.read())
 
 
 def parsed(subject: str, text: str) -> dict[str, str]:
