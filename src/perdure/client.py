@@ -18,6 +18,7 @@ from perdure.settings import DEFAULTS, Settings
 from perdure.status import moment, status_of, value
 from perdure.store.opening import open_store
 from perdure.store.protocol import Started, Store, UnknownOutcome
+from perdure.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from perdure.blocking import BlockingClient
 
 T = TypeVar("T")
-End = tuple[str, Record]  # the workflow's name and the last record
 _TRIES_MOST = 5
 _LIST_MOST = 1000
 _CURSOR_DIGITS_MOST = 18  # what the store counts its times in
@@ -359,32 +359,6 @@ class Client:
     def _ended(self, run_id: str, workflow: str, last: Record) -> None:
         for watcher in self._watched.get(run_id, ()):
             watcher.tell((workflow, last))
-
-
-class Watcher:
-    """Somebody who waits for the end of a run."""
-
-    __slots__ = ("_told",)
-
-    def __init__(self) -> None:
-        self._told: asyncio.Future[End | None] = asyncio.get_running_loop().create_future()
-
-    def tell(self, end: End | None) -> None:
-        """It has ended, and how if that is known."""
-        if not self._told.done():
-            self._told.set_result(end)
-
-    def give_up(self, why: str) -> None:
-        """Nobody will tell any more."""
-        if not self._told.done():
-            self._told.set_exception(RuntimeError(why))
-            self._told.exception()  # seen: whoever waits may be looking at the store just now
-
-    async def next_look(self) -> End | None:
-        """Wait until told; what is told meanwhile is not missed."""
-        end = await self._told
-        self._told = asyncio.get_running_loop().create_future()
-        return end
 
 
 def _checked(name: str, what: str, characters_most: int) -> str:

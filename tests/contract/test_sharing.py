@@ -113,4 +113,4 @@ async def test_two_stores_write_different_runs_at_once_without_loss(shared: Plac
     await asyncio.gather(write(0), write(1))
 
     for run in runs:
-        assert [record.command for record in await stores[0].history(run.id)] == [None, *range(60)]
+        assert [record.command for record in await history_of(stores[0], run.id)] == [None, *range(60)]
