@@ -4,9 +4,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,7 +22,8 @@ from perdure.blocking import BlockingClient
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "how-to" / "embed.md"
-SECONDS_MOST = 30
+SECONDS_MOST = 60
+LOOKS_EVERY_SECONDS = 0.01
 TITLED = re.compile(r'^```python title="(?P<title>[^"]+)"\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -98,9 +101,13 @@ class Process:
             self.lines.append(line)
             yield line
 
-    def serve(self) -> "Site":
-        """Wait for the line with its address."""
-        return Site(self.until(r"http://127\.0\.0\.1:(?!0\b)\d+")[0])
+    def serve(self, until: str = "") -> "Site":
+        """Wait for the line with its address, then for another if need be, and until somebody listens there."""
+        site = Site(self.until(r"http://127\.0\.0\.1:(?!0\b)\d+")[0])
+        if until:
+            self.until(until)
+        site.wait_until_it_listens()
+        return site
 
     def terminate(self) -> int:
         """SIGTERM to the process alone, as a supervisor sends it; its status, 128 + n after a signal n."""
@@ -130,6 +137,19 @@ class Site:
 
     def __init__(self, address: str) -> None:
         self.address = address
+
+    def wait_until_it_listens(self) -> None:
+        """A process that serves what its parent has bound says that it has started shortly before it listens."""
+        host, port = self.address.removeprefix("http://").split(":")
+        until = time.monotonic() + SECONDS_MOST
+        while True:
+            try:
+                socket.create_connection((host, int(port)), timeout=SECONDS_MOST).close()
+                return
+            except ConnectionRefusedError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(LOOKS_EVERY_SECONDS)
 
     def get(self, path: str) -> Any:
         return self._ask(Request(self.address + path))[1]

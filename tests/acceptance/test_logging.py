@@ -104,12 +104,12 @@ async def test_a_replay_is_silent_also_where_somebody_took_the_record_factory_of
         log.info("once")
         await receive("go")
 
-    factory = logging.getLogRecordFactory()
     engine = await stage.engine(speaks)
+    run = await engine.start(speaks, id="order-1")
+    await stage.until_parked(engine, run)
+    factory = logging.getLogRecordFactory()
     logging.setLogRecordFactory(logging.LogRecord)
     try:
-        run = await engine.start(speaks, id="order-1")
-        await stage.until_parked(engine, run)
         await run.signal("go")
         await run.result(10)
     finally:

@@ -2,6 +2,7 @@
 
 from tests.mutants.changing import CHANGING
 from tests.mutants.checking import CHECKING
+from tests.mutants.embedding import EMBEDDING
 from tests.mutants.guarding import GUARDING
 from tests.mutants.misleading import MISLEADING
 from tests.mutants.ordering import ORDERING
@@ -23,4 +24,5 @@ MUTANTS = (
     *TELLING,
     *ORDERING,
     *GUARDING,
+    *EMBEDDING,
 )
