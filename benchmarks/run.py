@@ -76,9 +76,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the counts, once")
     parser.add_argument("--repeat", type=int, metavar="N", help="how often each scenario runs (3)")
     parser.add_argument("--folder", type=Path, default=default_folder(), help=f"on the disk to measure ({default_folder()})")
-    parser.add_argument(
-        "--plain-collector", action="store_true", help="with the garbage collector as Python sets it"
-    )
+    parser.add_argument("--plain-collector", action="store_true", help="with the garbage collector as Python sets it")
     parser.add_argument("--strict", action="store_true", help="exit with status 1 when a target is missed")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
