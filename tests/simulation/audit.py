@@ -170,7 +170,11 @@ class Auditor:
                 self._broken(f"I7: run {new['id']} was taken from {before}, which is alive, by {at.fence}")
             self.world.saw("takeover by lease")
         if after is not None:
-            self.shadow.runs[new["id"]].owners.append(after)
+            run = self.shadow.runs[new["id"]]
+            run.owners.append(after)
+            if new["fencing"] <= run.fencing:
+                self._broken(f"G10: run {run.id} was claimed under {new['fencing']}, after {run.fencing}")
+            run.fencing = new["fencing"]
 
     def _is_quarantined(self, run: RunShadow) -> None:
         rows = self._db.execute("select error from runs where id = ?", (run.id,)).fetchall()

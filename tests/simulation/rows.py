@@ -29,6 +29,9 @@ class RunShadow:
     generation: int = 0
     """That of `records`, `steps` and `timers`."""
     key_generation: int = 0
+    fencing: int = 0
+    token: str = ""
+    """The highest that a body was given."""
     is_to_be_cancelled: bool = False
     """Somebody was told that it is."""
     heard: list[dict[str, Any]] = field(default_factory=list)
