@@ -104,6 +104,10 @@ class Ledger:
                 len(run.records) > seen,
                 lambda: f"I20: {where} began after the code had been told {seen} things, but {len(run.records)} records are on disk",
             ),
+            (
+                run.to_be_retried.get(effect.command, effect.step) == effect.step,
+                lambda: f"M24: {where} has the key of {run.to_be_retried[effect.command]}, which is to be retried",
+            ),
             (effect.attempt == failures + 1, lambda: f"M27: {where} began though {failures} failures are recorded"),
             (
                 effect.step in TRANSACTIONAL or not any(same_life(one, effect) for one in before),
