@@ -170,7 +170,11 @@ class Auditor:
                 self._broken(f"I7: run {new['id']} was taken from {before}, which is alive, by {at.fence}")
             self.world.saw("takeover by lease")
         if after is not None:
-            self.shadow.runs[new["id"]].owners.append(after)
+            run = self.shadow.runs[new["id"]]
+            run.owners.append(after)
+            if new["fencing"] <= run.fencing:
+                self._broken(f"G10: run {run.id} was claimed under {new['fencing']}, after {run.fencing}")
+            run.fencing = new["fencing"]
 
     def _is_quarantined(self, run: RunShadow) -> None:
         rows = self._db.execute("select error from runs where id = ?", (run.id,)).fetchall()
@@ -241,6 +245,7 @@ class Auditor:
         run.generation = run.key_generation = new["generation"]
         run.records = []
         at.opened.add(run.id)
+        run.to_be_retried = {}
         run.steps.clear()
         run.timers.clear()
         self.world.saw("a run continued as new")
@@ -351,6 +356,8 @@ class Auditor:
             self._broken(f"M24: run {run.id} is {run.state} in generation {run.generation} with {len(run.records)} records: {new}")
         at.retried.add(run.id)
         run.generation = new["generation"]
+        dropped = run.records[new["base_position"] :]
+        run.to_be_retried = {record["command"]: record["name"] for record in dropped if record["kind"] == "step_failed"}
         del run.records[new["base_position"] :]
         run.steps = {record["command"]: record for record in run.records if record["kind"] in OUTCOMES}
         run.timers = {record["command"] for record in run.records if record["kind"] == "timer"}

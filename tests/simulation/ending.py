@@ -33,7 +33,7 @@ class Ending:
         self._flows = flows
         settings = machine.faults.swarm.settings
         self._patience = round((settings.lease_seconds + 3 * settings.sweep_seconds + 45) * SECOND)
-        self._closer = CloserHost(machine, "closer", [], is_over=self.is_over)
+        self._closer = CloserHost(machine, "closer", [], is_over=self.is_over, retries=self._world.random("closer").random() < 0.5)
         self._begins = 0
         self._skipped_at = 0
 

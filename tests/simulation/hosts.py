@@ -9,7 +9,7 @@ from typing import cast
 
 from perdure import Engine
 from perdure.engine.worker import Worker
-from perdure.errors import InboxFull, NotRetryable, RunEnded, StoreError
+from perdure.errors import InboxFull, NotRetryable, RunEnded, RunNotFound, StoreError
 from tests.simulation.audit import Auditor
 from tests.simulation.faults import Faults
 from tests.simulation.hints import Hints
@@ -168,18 +168,20 @@ class ClientHost(Host):
 
 @dataclass(slots=True, eq=False)
 class CloserHost(ClientHost):
-    """Sends every run what it waits for, so that all of them come to an end."""
+    """Sends every run what it waits for, so that all of them come to an end. With some seeds it retries once what has failed."""
 
     is_over: Callable[[], bool] = bool
     sent: int = 0
     resumed: set[str] = field(default_factory=set)
+    retried: set[str] = field(default_factory=set)
+    retries: bool = False
 
     async def visit(self, client: VirtualClient) -> None:
         while not self.is_over():
             await asyncio.sleep(1)
             try:
                 await self._answer_everybody(client)
-            except (StoreError, InboxFull, RunEnded, NotRetryable) as error:
+            except (StoreError, InboxFull, RunEnded, RunNotFound, NotRetryable) as error:
                 self.machine.world.note(f"the closer met {type(error).__name__}")
 
     async def _answer_everybody(self, client: VirtualClient) -> None:
@@ -187,6 +189,10 @@ class CloserHost(ClientHost):
             if summary.id not in self.resumed:
                 self.resumed.add(summary.id)
                 await client.run(summary.id).resume()
+        for summary in (await client.runs(status="failed", limit=1000)).runs if self.retries else ():
+            if summary.id not in self.retried:
+                self.retried.add(summary.id)
+                await client.run(summary.id).retry()
         for summary in (await client.runs(status="waiting", limit=1000)).runs:
             run = client.run(summary.id)
             for wait in (await run.status()).waiting_for:

@@ -62,8 +62,12 @@ class Ledger:
 
     def begin(self, info: Info, op: Op, seen: int) -> Effect:
         _, run_id, generation, command = (info.idempotency_key or "").split("/")
-        incarnation = (info.fencing_token or "").partition("-")[2]
+        token = info.fencing_token or ""
+        number, _, incarnation = token.partition("-")
         run = self.shadow.runs[run_id]
+        if token < run.token or int(number) != run.fencing:
+            self.world.violate(f"G10: run {run_id} was claimed under {run.fencing}, and a body has the token {token} after {run.token}")
+        run.token = max(run.token, token)
         place = (self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"], op["place"])
         effect = Effect(*place, run.resumptions, run.retries, run.life)
         before = self.by_command.setdefault((run_id, int(generation), effect.command), [])
@@ -99,6 +103,10 @@ class Ledger:
             (
                 len(run.records) > seen,
                 lambda: f"I20: {where} began after the code had been told {seen} things, but {len(run.records)} records are on disk",
+            ),
+            (
+                run.to_be_retried.get(effect.command, effect.step) == effect.step,
+                lambda: f"M24: {where} has the key of {run.to_be_retried[effect.command]}, which is to be retried",
             ),
             (effect.attempt == failures + 1, lambda: f"M27: {where} began though {failures} failures are recorded"),
             (

@@ -29,6 +29,11 @@ class RunShadow:
     generation: int = 0
     """That of `records`, `steps` and `timers`."""
     key_generation: int = 0
+    to_be_retried: dict[int, str] = field(default_factory=dict)
+    """Steps that failed before its last retry, by command: they are tried anew under their keys."""
+    fencing: int = 0
+    token: str = ""
+    """The highest that a body was given."""
     is_to_be_cancelled: bool = False
     """Somebody was told that it is."""
     heard: list[dict[str, Any]] = field(default_factory=list)
