@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 import perdure
-from perdure import errors, testing
+from perdure import errors, logging, testing
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -27,6 +27,7 @@ def known() -> dict[str, str]:
     places = {name: f"perdure.{name}" for name in perdure.__all__ if name != "errors"}
     places |= {name: f"perdure.testing.{name}" for name in testing.__all__}
     places |= {name: f"perdure.errors.{name}" for name in error_names()}
+    places |= {name: f"perdure.logging.{name}" for name in logging.__all__}
     places |= {full.removeprefix("perdure."): full for full in places.values()} | {full: full for full in places.values()}
     return places
 

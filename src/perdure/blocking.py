@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 from weakref import WeakSet
 
 from perdure.authoring.current import current_host
@@ -14,7 +14,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.client import Client
 from perdure.clock import Duration
 from perdure.errors import NotAllowedInWorkflow
-from perdure.run import Page, Run, RunRecord, RunStatus
+from perdure.run import Page, R, Run, RunRecord, RunStatus
 
 T = TypeVar("T")
 
@@ -77,6 +77,10 @@ class BlockingClient:
             atexit.register(self.close)
         return self._served
 
+    @overload
+    def start(self, workflow: "Workflow[..., T]", /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun[T]": ...
+    @overload
+    def start(self, workflow: str, /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun": ...
     def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun":
         run = self.wait(lambda client: client.start(workflow, *args, id=id, **kwargs))
         return BlockingRun(self, run.id, None if isinstance(workflow, str) else workflow)
@@ -161,7 +165,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_the_parents)
 
 
-class BlockingRun:
+class BlockingRun(Generic[R]):
     """`Run` without await."""
 
     def __init__(self, client: BlockingClient, id: str, workflow: "Workflow[..., Any] | None" = None) -> None:
@@ -169,10 +173,10 @@ class BlockingRun:
         self._client = client
         self._workflow = workflow
 
-    def _wait(self, ask: Callable[[Run], Coroutine[Any, Any, T]]) -> T:
+    def _wait(self, ask: Callable[[Run[R]], Coroutine[Any, Any, T]]) -> T:
         return self._client.wait(lambda client: ask(Run(client, self.id, self._workflow)))
 
-    def result(self, timeout: Duration | None = None) -> Any:
+    def result(self, timeout: Duration | None = None) -> R:
         return self._wait(lambda run: run.result(timeout))
 
     def status(self) -> RunStatus:

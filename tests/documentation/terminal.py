@@ -52,9 +52,9 @@ class Terminal:
         os.close(self._commands)
         os.close(self._screen)
 
-    def run(self, block: str) -> None:
-        """Carry out some lines, and return when the last of them has ended. What was shown before is forgotten."""
-        self.shown = ""
+    def run(self, block: str, *, forgets: bool = True) -> None:
+        """Carry out some lines, and return when the last of them has ended; it `forgets` what was shown before."""
+        self.shown = "" if forgets else self.shown
         os.write(self._commands, block.encode() + b"\0")
         self.read_until(lambda shown: AFTER_BLOCK in shown)
         self.shown = self.shown.replace(f"{AFTER_BLOCK}\n", "")

@@ -11,6 +11,7 @@ import pytest
 from sphinx.util.inventory import InventoryFile
 
 import perdure
+import perdure.logging
 import perdure.testing
 from perdure import errors
 from perdure.cli.main import cli
@@ -68,6 +69,7 @@ def test_the_reference_has_every_name_that_can_be_imported(site: Path) -> None:
     described = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
     wanted = {f"perdure.{name}" for name in perdure.__all__ if name != "errors"}
     wanted |= {f"perdure.testing.{name}" for name in perdure.testing.__all__}
+    wanted |= {f"perdure.logging.{name}" for name in perdure.logging.__all__}
     wanted |= {f"perdure.errors.{one.__name__}" for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Exception)}
     assert wanted <= described
 

@@ -1,8 +1,8 @@
 """The tutorial is true: its files are written, its commands typed, and what it shows comes."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,9 @@ TYPED_BY_READERS_ONLY = "pip install ../perdure pytest"  # tests/packaging does 
 
 ASKED_AGAIN = ("sh", "run", "again")
 """Commands that only look: a reader is slower than the worker, a test repeats them until they show what the page says."""
+
+PAUSE = re.compile(r"^sleep \d+$", re.MULTILINE)
+"""A reader sees what is shown and then waits; a busy machine would need longer than the page says until it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,16 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         yield opened
 
 
+@pytest.mark.timeout(400)  # many processes, each of which a busy machine may start slowly
 def test_a_reader_who_follows_the_tutorial_sees_what_it_shows(terminal: Terminal, tmp_path: Path) -> None:
-    for before, part in pairwise([None, *ALL]):
+    for before, part, after in zip([None, *ALL], ALL, [*ALL[1:], None], strict=False):
         match part.words:
             case ("python", name):
                 (tmp_path / name.removeprefix("file=")).write_text(part.text)
+            case ("sh", "run") if (pause := PAUSE.search(part.text)) is not None and after is not None:
+                terminal.run(part.text[: pause.start()])
+                terminal.read_until(lambda shown, wanted=after.text: not missing(wanted, shown))
+                terminal.run(part.text[pause.start() :], forgets=False)
             case ("sh", "run", *_):
                 terminal.run(part.text)
             case ("text", "shows") if before.words == ASKED_AGAIN:

@@ -10,6 +10,7 @@ from tests.packaging.artefacts import Installed, build, install, plain_python
 from tests.tidy.test_packaging import PROJECT, requirement_name
 from tests.versions.interpreters import MINORS
 
+pytestmark = pytest.mark.timeout(400)  # packages may have to be fetched
 VERSION = PROJECT["project"]["version"]
 CORE = {requirement_name(one) for one in PROJECT["project"]["dependencies"]}
 DEVELOPMENT = {requirement_name(one) for one in PROJECT["dependency-groups"]["dev"]}

@@ -203,6 +203,7 @@ async def handed_on(run: Run) -> Any:
 
 def blocks() -> None:
     with Client.blocking("sqlite:///orders.db") as client:
+        assert_type(client.start(fulfil, Order("1", 5)).result(timeout=5), Receipt)
         client.start("fulfil", order={"id": "1", "amount": 5}).signal("paid", 5)
 
 

@@ -122,6 +122,13 @@ async def uses(order: Order) -> None:
         print(text, other)
 
 
+def blocks(order: Order) -> None:
+    with Client.blocking("sqlite:///orders.db") as client:
+        text: str = client.start(fulfil, order).result()  # error: assignment
+        client.runs(limit="10")  # error: arg-type
+        print(text)
+
+
 Retry(attempts="3")  # error: arg-type
 Retry(3)  # error: call-arg
 Retry(dont_retry=KeyError)  # error: arg-type
