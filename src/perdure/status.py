@@ -51,7 +51,10 @@ async def waits_of(store: Store, now: Instant, row: RunRow) -> list[Wait]:
 
 
 async def wanted_waits(store: Store, row: RunRow) -> list[Wait]:
-    return [{"kind": one, "text": WANTED[one]} for one in await store.wanted(row.id)]
+    return [
+        {"kind": one, "text": WANTED.get(one, "its worker to do what cannot be read, for it is damaged")}
+        for one in await store.wanted(row.id)
+    ]
 
 
 async def worker_wait(store: Store, row: RunRow) -> Wait:

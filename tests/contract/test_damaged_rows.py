@@ -174,3 +174,20 @@ async def test_a_row_that_was_put_right_goes_on_once_it_is_resumed(shared: Place
     await store.resume("broken")
 
     assert ids(await worker.claim()) == ["broken"]
+
+
+@pytest.mark.parametrize("kind", ["'failee'", NO_TEXT], ids=["another", "no-text"])
+async def test_a_trouble_whose_kind_is_damaged_is_told_as_what_its_run_is_in_and_keeps_no_other_from_being_told(
+    shared: Place, store: Store, kind: str
+) -> None:
+    worker = await Worker(store, "worker-1").register()
+    for run_id in ("broken", "sound"):
+        await (await worker.run(run_id)).finish(RunState.FAILED)
+    shared.execute(UNCHECKED + f"update troubles set kind = {kind} where run_id = 'broken'")
+
+    told = [one for _ in range(2) for one in await store.take_troubles(10, SECOND)]
+
+    assert sorted((one.run_id, one.kind.value) for one in told) == [("broken", "failed"), ("sound", "failed")]
+    for one in told:
+        await store.settle_trouble(one, None)
+    assert shared.execute("select 1 from troubles") == []

@@ -114,4 +114,25 @@ GUARDING = (
             ),
         ),
     ),
+    bug(
+        "end the worker for what is damaged about the generations of one run",
+        f"{DAMAGE}::test_what_is_damaged_about_the_generations_of_a_run_in_memory_quarantines_it_and_no_other",
+        edits=(
+            (
+                "store/sqlite/checkpoints.py",
+                "    except (*REFUSES_DATA, NotOwned, CorruptedHistory) as error:",
+                "    except (*REFUSES_DATA, NotOwned) as error:",
+            ),
+        ),
+    ),
+    bug(
+        "quarantine a poisoned run that is to be cancelled",
+        "tests/contract/test_suspects.py::test_a_poisoned_run_that_is_to_be_cancelled_ends_cancelled_for_that_was_promised",
+        edits=(("store/sqlite/workers.py", "            end_cancelled(db, namespace, clock, run_id)", "            pass"),),
+    ),
+    bug(
+        "count no bytes of the results that runs end with",
+        "tests/unit/engine/test_committer.py::test_a_checkpoint_of_many_bytes_of_results_leaves_further_runs_to_the_next_one",
+        edits=(("engine/committer.py", "(0 if change.ending is None else size_of_ending(change.ending))", "0"),),
+    ),
 )
