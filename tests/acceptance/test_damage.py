@@ -198,6 +198,19 @@ async def test_f37_a_row_that_is_no_text_any_more_is_quarantined_and_keeps_no_ot
     assert await again.run("healthy").status()
 
 
+@pytest.mark.parametrize("column", ["created_at", "ended_at"])
+async def test_a_run_whose_time_is_damaged_hides_no_other(stage: Stage, column: str) -> None:
+    engine = await stage.engine(hear)
+    for name in ("damaged", "healthy"):
+        run = await engine.start(hear, id=name)
+        await run.signal("number", 5)
+        await run.result(10)
+    stage.sql(f"update runs set {column} = {column} + (1 << 61) where id = 'damaged'")
+
+    assert {run.id for run in (await engine.runs()).runs} == {"damaged", "healthy"}
+    assert (await engine.run("damaged").status()).state == "completed"
+
+
 async def test_what_is_damaged_about_the_generations_of_a_run_in_memory_quarantines_it_and_no_other(stage: Stage) -> None:
     @workflow
     async def goes_on(number: int) -> int:

@@ -84,7 +84,9 @@ GUARDING = (
     bug(
         "leave a run whose row is damaged where every claim finds it",
         f"{ROWS}::test_a_due_run_whose_row_is_damaged_is_quarantined_and_the_others_are_claimed",
-        edits=(("store/sqlite/claims.py", "raw_of(run_id), damage_failure(damage)", "run_id, damage_failure(damage)"),),
+        edits=(
+            ("store/sqlite/claims.py", "(namespace, raw_of(row[0]), damage_failure(damage)", "(namespace, row[0], damage_failure(damage)"),
+        ),
     ),
     bug(
         "cancel a run whose state is damaged as if it were quarantined",
