@@ -44,7 +44,7 @@ GUARDING = (
     bug(
         "allow each run of a checkpoint all the bytes of its inboxes",
         f"{BOUNDS}::test_the_bytes_are_shared_by_all_runs_of_a_checkpoint_and_who_gets_nothing_is_told",
-        edits=(("store/sqlite/inbox.py", "            self._bytes_left -= size_of(row)\n            self._is_untouched = False\n", ""),),
+        edits=(("store/sqlite/inbox.py", "            self._bytes_left -= size_of(row)", "            self._bytes_left -= 0"),),
     ),
     bug(
         "give nothing to anybody where the first signal is too large",

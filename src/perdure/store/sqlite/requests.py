@@ -46,7 +46,10 @@ def end_cancelled(db: apsw.Connection, namespace: str, clock: Clock, run_id: str
     row = read_run(db, namespace, run_id)
     wanted = fetch(db, SQL["grace"], (namespace, run_id))
     if row is not None and row.damage is None and row.state is RunState.QUARANTINED and wanted:
-        end_unclaimed(db, namespace, row, clock.now(), wanted[0][0])
+        try:
+            end_unclaimed(db, namespace, row, clock.now(), wanted[0][0])
+        except CorruptedHistory:
+            return  # raised before anything is written: it stays quarantined, and whoever looks at it meets the damage
         change(db, FORGET_TROUBLE, (namespace, run_id))
 
 
