@@ -117,6 +117,12 @@ GUARDING = (
         ),
     ),
     bug(
+        "leave a run that is to be paused waiting for a step that was cancelled from outside",
+        "tests/acceptance/test_pause.py::"
+        "test_a_run_whose_last_step_under_way_is_cancelled_from_outside_while_it_is_to_be_paused_is_not_left_waiting",
+        edits=(("engine/attempts.py", "                if run.held is not None:  # nothing", "                if False:  # nothing"),),
+    ),
+    bug(
         "end the worker for what is damaged about the generations of one run",
         f"{DAMAGE}::test_what_is_damaged_about_the_generations_of_a_run_in_memory_quarantines_it_and_no_other",
         edits=(
