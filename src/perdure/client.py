@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_datetime, to_microseconds
+from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_microseconds
 from perdure.codec.plain import plain
 from perdure.errors import BadInput, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
 from perdure.ids import ID_BYTES, Entropy, OsEntropy, id_of, new_id
@@ -15,7 +15,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow
 from perdure.model.states import RunState
 from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, shown
 from perdure.settings import DEFAULTS, Settings
-from perdure.status import moment, status_of, value
+from perdure.status import moment, shown_at, status_of, value
 from perdure.store.opening import open_store
 from perdure.store.protocol import Started, Store, UnknownOutcome
 from perdure.watcher import Watcher
@@ -221,7 +221,7 @@ class Client:
         state = None if status is None else _state(status)
         found = await self._store.runs(workflow=workflow, state=state, limit=limit + 1, before=_place(cursor))
         runs = [
-            RunSummary(one.id, one.workflow, one.state.value, to_datetime(one.created_at), moment(one.ended_at), value(one.note))
+            RunSummary(one.id, one.workflow, one.state.value, shown_at(one.created_at), moment(one.ended_at), value(one.note))
             for one in found[:limit]
         ]
         last = found[limit - 1] if len(found) > limit else None

@@ -6,7 +6,7 @@ from typing import Any
 import apsw
 import pytest
 
-from perdure import Client, receive, step, workflow
+from perdure import Client, continue_as_new, receive, step, workflow
 from perdure.errors import StoreError
 from tests.acceptance.harness import CALM, Stage
 
@@ -196,6 +196,39 @@ async def test_f37_a_row_that_is_no_text_any_more_is_quarantined_and_keeps_no_ot
     assert {run.status for run in listed} >= {"completed"}
     assert len(listed) == 2
     assert await again.run("healthy").status()
+
+
+@pytest.mark.parametrize("column", ["created_at", "ended_at"])
+async def test_a_run_whose_time_is_damaged_hides_no_other(stage: Stage, column: str) -> None:
+    engine = await stage.engine(hear)
+    for name in ("damaged", "healthy"):
+        run = await engine.start(hear, id=name)
+        await run.signal("number", 5)
+        await run.result(10)
+    stage.sql(f"update runs set {column} = {column} + (1 << 61) where id = 'damaged'")
+
+    assert {run.id for run in (await engine.runs()).runs} == {"damaged", "healthy"}
+    assert (await engine.run("damaged").status()).state == "completed"
+
+
+async def test_what_is_damaged_about_the_generations_of_a_run_in_memory_quarantines_it_and_no_other(stage: Stage) -> None:
+    @workflow
+    async def goes_on(number: int) -> int:
+        await receive("next")
+        return await continue_as_new(number + 1)
+
+    engine = await stage.engine(goes_on, hear, settings=replace(CALM, linger_seconds=60.0))
+    damaged, healthy = await engine.start(goes_on, 1, id="damaged"), await engine.start(hear, id="healthy")
+    await damaged.signal("next")
+    await stage.until(lambda: stage.sql("select 1 from runs where generation = 1 and id = 'damaged' and state = 'running'"))
+    await stage.until(lambda: "damaged" in engine.worker.live and not engine.worker.live["damaged"].is_busy)
+    stage.sql("update generations set checksum = checksum + 1")
+    await damaged.signal("next")
+    await stage.until_state(damaged, "quarantined")
+    await healthy.signal("number", 5)
+
+    assert await healthy.result(10) == 5
+    assert not engine.failure.done()
 
 
 async def test_a_file_that_is_damaged_itself_says_so(stage: Stage) -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from perdure.model.records import RecordKind
+from perdure.clock import SECOND
+from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
-from perdure.store.endings import Park, PutAside, Quarantine
+from perdure.store.endings import Finish, Park, PutAside, Quarantine
 from perdure.store.protocol import Intent, Store
-from tests.contract.acting import LIMIT, Mine, Worker, kinds, signal, step
+from tests.contract.acting import LIMIT, Mine, Worker, history_of, kinds, signal, step
 from tests.contract.places import Place
 
 DAMAGES = {
@@ -94,3 +95,35 @@ async def test_a_signal_of_a_release_without_checksums_is_delivered(shared: Plac
     shared.execute("update inbox set checksum = null")
 
     assert [record.output for record in await broken.write(reads_inbox=True)] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("state", [RunState.COMPLETED, RunState.FAILED])
+async def test_a_run_does_not_end_with_a_damaged_signal_in_its_inbox(shared: Place, store: Store, state: RunState) -> None:
+    broken, _ = await three_signals(store)
+    shared.execute(DAMAGES["a flipped bit in a payload"])
+    ending = Finish(state, NewRecord(RecordKind.COMPLETED if state is RunState.COMPLETED else RecordKind.FAILED))
+
+    (written,) = (await broken.worker.commit(broken.change(step(), ending=ending))).written
+
+    assert "in its inbox is damaged" in (written.damage or "")
+    assert (written.has_left, kinds(written.records)) == (False, ["step"])
+
+
+@pytest.mark.parametrize("is_owned", [True, False])
+async def test_a_run_that_is_cancelled_ends_without_its_damaged_signals(shared: Place, store: Store, is_owned: bool) -> None:
+    broken, _ = await three_signals(store)
+    shared.execute(DAMAGES["a flipped bit in a payload"])
+
+    if is_owned:
+        await store.cancel("broken", SECOND)
+        await broken.write(ending=Quarantine(b"{}"))
+    else:
+        await broken.write(ending=Quarantine(b"{}"))
+        await store.cancel("broken", SECOND)
+
+    row = await store.run("broken")
+    assert row is not None
+    assert row.state is RunState.CANCELLED
+    history = await history_of(store, "broken")
+    assert [(record.kind, record.output) for record in history[1:]] == [("signal", b"1"), ("cancel", None), ("cancelled", None)]
+    assert shared.execute("select 1 from inbox where run_id = 'broken'") == []

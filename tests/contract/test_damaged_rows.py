@@ -1,5 +1,6 @@
 """A row of table runs that says what cannot be is quarantined, or shown so; no other run is concerned."""
 
+import apsw
 import pytest
 
 from perdure.clock import SECOND
@@ -8,13 +9,14 @@ from perdure.model.states import RunState
 from perdure.store.endings import Release
 from perdure.store.protocol import Store
 from tests.contract.acting import LIMIT, ManualClock, Worker, ids, new_run, signal
-from tests.contract.places import Place
+from tests.contract.places import Place, SqlitePlace
 
 NO_TEXT = "cast(x'6fff' as text)"
 CLAIMED_DAMAGES = {
     "an id that is no text": f"update runs set id = {NO_TEXT} where id = 'broken'",
     "a Python that is no text": f"update runs set python = {NO_TEXT} where id = 'broken'",
     "an end that was not": "update runs set ended_at = 0 where id = 'broken'",
+    "a Python that is gone": "update runs set python = null where id = 'broken'",
 }
 SHOWN_DAMAGES = {
     **CLAIMED_DAMAGES,
@@ -124,7 +126,7 @@ async def test_a_run_whose_row_is_damaged_is_shown_as_quarantined_and_hides_no_o
     if "state" in damage:
         assert listed[1].state is RunState.QUARANTINED or "end" in damage
         assert sum((await store.counts()).values()) == 2
-    if row is not None:
+    if row is not None and damage != "a Python that is gone":
         assert row.state is RunState.QUARANTINED
         assert "its row is damaged" in (row.damage or "")
         assert (await store.load(["broken"]))["broken"].damage == row.damage
@@ -174,3 +176,64 @@ async def test_a_row_that_was_put_right_goes_on_once_it_is_resumed(shared: Place
     await store.resume("broken")
 
     assert ids(await worker.claim()) == ["broken"]
+
+
+@pytest.mark.parametrize("kind", ["'failee'", NO_TEXT], ids=["another", "no-text"])
+async def test_a_trouble_whose_kind_is_damaged_is_told_as_what_its_run_is_in_and_keeps_no_other_from_being_told(
+    shared: Place, store: Store, kind: str
+) -> None:
+    worker = await Worker(store, "worker-1").register()
+    for run_id in ("broken", "sound"):
+        await (await worker.run(run_id)).finish(RunState.FAILED)
+    shared.execute(UNCHECKED + f"update troubles set kind = {kind} where run_id = 'broken'")
+
+    told = [one for _ in range(2) for one in await store.take_troubles(10, SECOND)]
+
+    assert sorted((one.run_id, one.kind.value) for one in told) == [("broken", "failed"), ("sound", "failed")]
+    for one in told:
+        await store.settle_trouble(one, None)
+    assert shared.execute("select 1 from troubles") == []
+
+
+def with_any_type(path: str, statement: str) -> None:
+    """Change a row as a flipped bit may: SQLite itself refuses bytes in a column of texts."""
+    with apsw.Connection(path) as db:
+        ((strict,),) = db.execute("select sql from sqlite_schema where name = 'runs'").fetchall()
+        db.execute("pragma writable_schema = on")
+        for schema, act in ((strict.replace("strict, without", "without"), statement), (strict, "select 1")):
+            db.execute("update sqlite_schema set sql = ? where name = 'runs'", (schema,))
+            db.execute("pragma writable_schema = reset")
+            db.execute(act).fetchall()
+            db.execute("pragma writable_schema = on")
+    db.close()
+
+
+async def test_an_id_that_has_become_bytes_is_set_aside_and_becomes_a_text_again(shared: SqlitePlace, store: Store) -> None:
+    await due_runs(store, "broken", "sound")
+    with_any_type(shared.path, "update runs set id = cast(id as blob) where id = 'broken'")
+    assert len(await store.runs()) == 2
+    worker = await Worker(store, "worker-1").register()
+
+    committed = await worker.commit(room=10)
+
+    assert ids(committed.claimed) == ["sound"]
+    assert list(committed.set_aside) == ["broken"]
+    assert shared.execute("select id, state from runs where id <> 'sound'") == [("broken", "quarantined")]
+    await store.resume("broken")
+    assert ids(await worker.claim()) == ["broken"]
+
+
+async def test_a_row_that_cannot_be_written_at_all_keeps_no_other_run_from_being_claimed(shared: SqlitePlace, store: Store) -> None:
+    await due_runs(store, "broken", "sound")
+    with_any_type(shared.path, "update runs set id = cast(id as blob) where id = 'broken'")
+    await store.start(new_run("broken"))
+    worker = await Worker(store, "worker-1").register()
+
+    first, second = [await worker.commit(room=10) for _ in range(2)]
+    alone = await worker.commit(room=1)
+
+    assert ids(first.claimed) == ["sound"]
+    assert [list(one.set_aside) for one in (first, second)] == [["broken"], ["broken"]]
+    assert shared.execute("select state from runs where id = 'broken'") == [("quarantined",)]  # there are records of another run
+    assert (alone.claimed, alone.has_more) == ([], False)
+    assert len(await store.runs()) == 3

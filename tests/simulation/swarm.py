@@ -1,10 +1,11 @@
 """What a seed stands for: which faults it has, how hard they come, and how the engine is set up. Each seed has some of everything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from perdure.settings import Limits, Settings
 
+MEBIBYTE = 1024 * 1024
 FAULTS = (
     "kill",  # a process dies, also between COMMIT and its reply
     "pause",  # a process stands still, also past its lease, and goes on with what it remembers
@@ -41,7 +42,9 @@ class Swarm:
     chaos_seconds: float
     tick: int  # a callback takes less than so many microseconds
     inbox_page: int
+    inbox_page_bytes: int
     claim_page: int
+    claim_page_bytes: int
     transaction_most: int  # functions in one transaction
     settings: Settings
     listeners: tuple[bool, ...]  # by worker: whether it wants to be told of troubles
@@ -51,7 +54,7 @@ class Swarm:
 
 
 def swarm_of(seed: int, *, without: frozenset[str] = frozenset(), runs_most: int | None = None) -> Swarm:
-    draw = Random(f"{seed}/swarm")
+    draw, sizes = Random(f"{seed}/swarm"), Random(f"{seed}/sizes")  # apart: what a seed drew before stays as it was
     share = draw.choice((0.1, 0.3, 0.5, 0.5, 0.8))
     later = Random(f"{seed}/swarm later")  # of faults that came to be later, so that the seeds before still draw what they drew
     faults = frozenset(fault for fault in FAULTS if (later if fault in LATER else draw).random() < share)
@@ -66,9 +69,11 @@ def swarm_of(seed: int, *, without: frozenset[str] = frozenset(), runs_most: int
         chaos_seconds=draw.choice((4.0, 10.0, 25.0)),
         tick=draw.choice((10, 50, 50, 500)),
         inbox_page=draw.choice((1, 2, 500)),
+        inbox_page_bytes=sizes.choice((1, 30, MEBIBYTE, MEBIBYTE)),
         claim_page=draw.choice((1, 3, 200)),
+        claim_page_bytes=sizes.choice((1, 100, MEBIBYTE, MEBIBYTE)),
         transaction_most=draw.choice((1, 500, 500)),
-        settings=settings_of(draw),
+        settings=replace(settings_of(draw), replay_bytes=sizes.choice((1, 1000, MEBIBYTE))),
         listeners=tuple(draw.random() < 0.6 for _ in range(3)),
     )
 

@@ -15,7 +15,7 @@ from perdure.errors import StoreError, StoreFailed
 from perdure.model.records import NewRecord, RecordKind
 from perdure.settings import Settings
 from perdure.store.calls import CallSpoiled
-from perdure.store.endings import Park, PutAside
+from perdure.store.endings import Park, PutAside, size_of_ending
 from perdure.store.protocol import (
     BadItem,
     Change,
@@ -190,7 +190,7 @@ class Committer:
             change = _change_of(run, rows, now)
             changes.append(change)
             rows -= max(1, len(change.records) + len(change.failures) + len(change.calls))
-            size -= sum(record.size for record in change.records)
+            size -= sum(record.size for record in change.records) + (0 if change.ending is None else size_of_ending(change.ending))
             if run.has_news:
                 self._dirty[run] = None
         return changes

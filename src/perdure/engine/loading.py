@@ -57,7 +57,7 @@ class Loading:
         """A page at a time: one by one, each would be a trip to the store."""
         most = self._settings.replay_bytes // 2  # so that one page is read while another is replayed
         room = self._settings.replays_at_once - self._replays
-        if not self._waiting or room < self._settings.replays_at_once // 2 or self._bytes > most:
+        if not self._waiting or room < max(1, self._settings.replays_at_once // 2) or self._bytes > most:
             return
         page = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
         self._replays += len(page)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,11 +20,13 @@ SETTINGS = Settings(replays_at_once=4, replay_bytes=4000)
 class Replays:
     """What was taken up and is not replayed yet."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, settings: Settings = SETTINGS) -> None:
+        self.store = store
+        self.asked = 0
         self.begun: list[str] = []
         self.under_way: dict[str, Loaded | None] = {}
         self.bytes_most = 0
-        self.loading = Loading(store, asyncio.get_running_loop(), SETTINGS, self.take_up, self.spawn)
+        self.loading = Loading(store, asyncio.get_running_loop(), settings, self.take_up, self.spawn)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take_up(self, run_id: str, found: Loaded | None) -> None:
@@ -39,6 +42,7 @@ class Replays:
         self.loading.replay_ends(self.under_way.pop(run_id))
 
     def spawn(self, work: Coroutine[Any, Any, None], _name: str) -> None:
+        self.asked += 1
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -104,3 +108,21 @@ async def test_what_is_of_no_use_any_more_holds_no_room(replays: Replays) -> Non
     await replays.settle()
 
     assert replays.begun == ["c", "d"]
+
+
+async def test_the_store_is_not_asked_while_there_is_no_room(replays: Replays) -> None:
+    one_by_one = Replays(replays.store, replace(SETTINGS, replays_at_once=1))
+    for run_id in ("a", "d"):
+        one_by_one.loading.add(run_id)
+    one_by_one.loading.load_next()
+    for _ in range(50):
+        await asyncio.sleep(0)
+        one_by_one.loading.load_next()
+    while one_by_one._tasks and one_by_one.asked < 10:
+        await asyncio.gather(*one_by_one._tasks)
+        await asyncio.sleep(0)
+
+    assert (one_by_one.begun, one_by_one.asked) == (["a"], 1)
+    one_by_one.end("a")
+    await one_by_one.settle()
+    assert one_by_one.begun == ["a", "d"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import apsw
 
 from perdure.clock import Clock, Instant
+from perdure.errors import CorruptedHistory
 from perdure.store.protocol import BadItem, Checkpoint, Committed, Written
 from perdure.store.sqlite.changes import NotOwned, write_changes
 from perdure.store.sqlite.claims import Taken, claim, owned
@@ -32,7 +33,7 @@ def write_all(db: apsw.Connection, namespace: str, now: Instant, batch: Checkpoi
         return ()
     try:
         return write_changes(db, namespace, batch.incarnation, now, batch.changes, pages)
-    except (*REFUSES_DATA, NotOwned) as error:
+    except (*REFUSES_DATA, NotOwned, CorruptedHistory) as error:
         raise culprit(db, namespace, now, batch, pages, error) from error
 
 
@@ -45,6 +46,8 @@ def culprit(db: apsw.Connection, namespace: str, now: Instant, batch: Checkpoint
             write_changes(db, namespace, batch.incarnation, now, [change], pages)
         except NotOwned:
             return BadItem(change.run_id, "belongs to another worker or has ended; nothing was written")
+        except CorruptedHistory as damage:
+            return BadItem(change.run_id, str(damage))
         except REFUSES_DATA as refusal:
             return BadItem(change.run_id, f"cannot be written: {type(refusal).__name__}: {refusal}")
     return error

@@ -12,12 +12,12 @@ from perdure.model.runs import RunRow
 from perdure.model.troubles import TroubleKind
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
 from perdure.store.sqlite.changes import history_row
-from perdure.store.sqlite.damaged_text import raw_of
+from perdure.store.sqlite.damaged_text import DamagedText, as_text, raw_of
 from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.rows import FENCING, INPUT_DAMAGED, damage_failure, input_checksum, run_row
 from perdure.store.sqlite.runs import load_short
-from perdure.store.sqlite.statements import Row, change_each, fetch, fetch_page, size_of
+from perdure.store.sqlite.statements import Row, change, change_each, fetch, fetch_page, size_of
 
 SQL = named_queries("claims")
 INSERT_RECORD, TROUBLE = (named_queries("checkpoints")[name] for name in ("insert_record", "trouble"))
@@ -26,7 +26,7 @@ EVER = -1  # before every moment
 LOADED_AT_ONCE = 4  # so many histories are read in the transaction of the claim
 SHORT_RECORDS = 100
 SHORT_BYTES = 256 * 1024  # of its records
-IS_FIRST, OWNER_BEFORE, CHECKSUM = 18, 19, 20  # columns of `due`, `orphaned` and `suspect` behind those of the run
+IS_FIRST, OWNER_BEFORE, CHECKSUM, HAS_BEGUN = 18, 19, 20, 21  # columns of `due`, `orphaned` and `suspect` behind those of the run
 
 Search = tuple[str, Mapping[str, str | bytes | None]]
 
@@ -63,26 +63,35 @@ def claim(db: apsw.Connection, namespace: str, now: Instant, batch: Checkpoint, 
             if has_more or len(found) >= room:
                 has_more = True
                 break
-    damaged = {row[0]: damage for row in found if (damage := damage_of_claimed(row)) is not None}
-    set_aside(db, namespace, now, damaged)
-    sound = [row for row in found if row[0] not in damaged]
+    damages = [damage_of_claimed(row) for row in found]
+    damaged = [(row, damage) for row, damage in zip(found, damages, strict=True) if damage is not None]
+    are_gone = [set_aside(db, namespace, now, row, damage) for row, damage in damaged]
+    sound = [row for row, damage in zip(found, damages, strict=True) if damage is None]
     claimed = take(db, namespace, now, batch.incarnation, wanted.python, sound, strikes)
-    return Taken(claimed, damaged, has_more, bool(suspect) and not wanted.is_alone)
+    why = {as_text(row[0]): damage for row, damage in damaged}
+    has_more = has_more and (bool(claimed) or any(are_gone))
+    return Taken(claimed, why, has_more, bool(suspect) and not wanted.is_alone)
 
 
 def damage_of_claimed(row: Row) -> str | None:
     """Of a history that is there already the checksums are looked at when it is loaded."""
     run = run_row(row)
-    if run.damage is None and row[IS_FIRST] and input_checksum(run) != row[CHECKSUM]:
-        return INPUT_DAMAGED
-    return run.damage
+    if run.damage is not None:
+        return run.damage
+    if row[HAS_BEGUN]:
+        return "its row is damaged: it says that the run has never begun, but there are records of it"
+    return INPUT_DAMAGED if row[IS_FIRST] and input_checksum(run) != row[CHECKSUM] else None
 
 
-def set_aside(db: apsw.Connection, namespace: str, now: Instant, damaged: Mapping[str, str]) -> None:
-    """They would be found again by every claim, and keep others from being claimed."""
-    if damaged:
-        change_each(db, SQL["set_aside"], [(namespace, raw_of(run_id), damage_failure(damage)) for run_id, damage in damaged.items()])
-        change_each(db, TROUBLE, [(namespace, run_id, TroubleKind.QUARANTINED, now) for run_id in damaged])
+def set_aside(db: apsw.Connection, namespace: str, now: Instant, row: Row, damage: str) -> bool:
+    """As if claimed and quarantined at once: it would be found again by every claim. Whether the database takes it so."""
+    try:
+        change(db, SQL["set_aside"], (namespace, raw_of(row[0]), damage_failure(damage), type(row[0]) is bytes))
+    except apsw.ConstraintError:
+        return False  # what is damaged of it keeps its row from being written at all: it stays as it is
+    if type(row[0]) is not DamagedText:
+        change(db, TROUBLE, (namespace, as_text(row[0]), TroubleKind.QUARANTINED, now))
+    return True
 
 
 def searches(db: apsw.Connection, namespace: str, turn: int, wanted: Claims) -> Iterator[Search]:

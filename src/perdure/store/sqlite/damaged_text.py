@@ -25,6 +25,16 @@ def decoded(raw: bytes) -> str:
         return text
 
 
+def as_text(value: object) -> str:
+    """Of a column of texts. One flipped bit makes bytes of a text: its type stands before it."""
+    if isinstance(value, str):
+        return value
+    raw = value if isinstance(value, bytes) else str(value).encode()
+    text = DamagedText(raw.decode(errors="backslashreplace"))
+    text.raw = raw
+    return text
+
+
 def raw_of(text: str | None) -> str | bytes | None:
     """To be given to `cast(? as text)`, which finds the row again."""
     return text.raw if isinstance(text, DamagedText) else text

@@ -21,6 +21,7 @@ from perdure.store.sqlite.wishes import CANCEL, PAUSE, cancel_record
 
 SQL = named_queries("requests")
 RECORDS = named_queries("checkpoints")
+FORGET_TROUBLE = named_queries("removal")["troubles"]
 
 
 def cancel(db: apsw.Connection, namespace: str, clock: Clock, run_id: str, grace: Microseconds) -> None:
@@ -38,6 +39,18 @@ def cancel(db: apsw.Connection, namespace: str, clock: Clock, run_id: str, grace
         return  # a repeat
     change(db, SQL["delete"], (namespace, run_id, PAUSE))
     change(db, SQL["wake"], (namespace, run_id, now))
+
+
+def end_cancelled(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> None:
+    """A run that has been quarantined although a cancel was waiting for it ends as it would have if that had come now."""
+    row = read_run(db, namespace, run_id)
+    wanted = fetch(db, SQL["grace"], (namespace, run_id))
+    if row is not None and row.damage is None and row.state is RunState.QUARANTINED and wanted:
+        try:
+            end_unclaimed(db, namespace, row, clock.now(), wanted[0][0])
+        except CorruptedHistory:
+            return  # raised before anything is written: it stays quarantined, and whoever looks at it meets the damage
+        change(db, FORGET_TROUBLE, (namespace, run_id))
 
 
 def end_unclaimed(db: apsw.Connection, namespace: str, row: RunRow, now: Instant, grace: Microseconds) -> None:

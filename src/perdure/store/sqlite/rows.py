@@ -9,7 +9,7 @@ from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow, NewRun, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.store.protocol import Summary
-from perdure.store.sqlite.damaged_text import DamagedText
+from perdure.store.sqlite.damaged_text import DamagedText, as_text
 from perdure.store.sqlite.statements import Row
 
 STATES = {state.value: state for state in RunState}
@@ -21,7 +21,8 @@ KINDS = {kind.value: kind for kind in RecordKind}
 def run_row(row: Row) -> RunRow:
     """From the first 18 columns of `runs.run`, or of a claim. One that says what cannot be is quarantined as long as it does."""
     state = STATES.get(row[2], RunState.QUARANTINED)
-    run = RunRow(row[0], row[1], state, row[3], row[4], row[5], row[6], row[7], bool(row[8]), *row[9:18])
+    python = None if row[7] is None else as_text(row[7])
+    run = RunRow(as_text(row[0]), as_text(row[1]), state, row[3], row[4], row[5], row[6], python, bool(row[8]), *row[9:18])
     damage = damage_of(run, row[2])
     return run if damage is None else run._replace(state=RunState.QUARANTINED, damage=damage, error=damage_failure(damage))
 
@@ -74,7 +75,7 @@ def worker_row(row: Row) -> WorkerRow:
 
 
 def summary_row(row: Row) -> Summary:
-    return Summary(row[0], row[1], STATES.get(row[2], RunState.QUARANTINED), *row[3:6])
+    return Summary(as_text(row[0]), as_text(row[1]), STATES.get(row[2], RunState.QUARANTINED), *row[3:6])
 
 
 def input_checksum(run: NewRun | RunRow) -> int:

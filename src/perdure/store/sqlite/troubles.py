@@ -14,6 +14,7 @@ from perdure.store.sqlite.runs import last_record, read_run
 from perdure.store.sqlite.statements import change, fetch
 
 SQL = named_queries("troubles")
+KINDS = {kind.value for kind in TroubleKind}
 
 
 def has_due(db: apsw.Connection, namespace: str, now: Instant) -> bool:
@@ -25,6 +26,8 @@ def take(db: apsw.Connection, namespace: str, clock: Clock, limit: int, hold: Mi
     now = clock.now()
     taken = []
     for run_id, kind, at, tries in fetch(db, SQL["due"], (namespace, now, limit)):
+        if kind not in KINDS:
+            kind = mend_kind(db, namespace, run_id)
         trouble = described(db, namespace, run_id, TroubleKind(kind), at, tries + 1)
         if trouble is None:
             change(db, SQL["forget"], (namespace, run_id, kind, at))
@@ -32,6 +35,15 @@ def take(db: apsw.Connection, namespace: str, clock: Clock, limit: int, hold: Mi
             change(db, SQL["take"], (namespace, run_id, now + hold))
             taken.append(trouble)
     return taken
+
+
+def mend_kind(db: apsw.Connection, namespace: str, run_id: str) -> str:
+    """The row is damaged: where its run stands says what it was about."""
+    run = read_run(db, namespace, run_id)
+    ended_badly = run is not None and run.state in (RunState.FAILED, RunState.QUARANTINED)
+    kind = run.state.value if run is not None and ended_badly else TroubleKind.STRANDED.value
+    change(db, SQL["mend"], (namespace, run_id, kind))
+    return kind
 
 
 def described(db: apsw.Connection, namespace: str, run_id: str, kind: TroubleKind, at: Instant, tries: int) -> TroubleRow | None:

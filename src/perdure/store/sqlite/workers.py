@@ -10,6 +10,7 @@ from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
 from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost
 from perdure.store.sqlite.queries import named_queries
+from perdure.store.sqlite.requests import end_cancelled
 from perdure.store.sqlite.rows import worker_row
 from perdure.store.sqlite.statements import change, change_each, fetch
 
@@ -74,6 +75,8 @@ def declare_dead(
     if executing:
         change(db, SQL["trouble_of_poison"], (namespace, incarnation, STRIKES_MOST, clock.now()))
         change(db, SQL["quarantine_poison"], (namespace, incarnation, STRIKES_MOST, poison(STRIKES_MOST)))
+        for run_id in sorted(executing):
+            end_cancelled(db, namespace, clock, run_id)
     return True
 
 

@@ -6,6 +6,10 @@ select run_id, kind, at, tries from troubles where namespace = ?1 and next_at <=
 -- Nobody else is given it before ?3.
 update troubles set tries = tries + 1, next_at = ?3 where namespace = ?1 and run_id = ?2;
 
+-- name: mend
+-- Says what the trouble of a run is about, where that could not be read.
+update troubles set kind = ?3 where namespace = ?1 and run_id = ?2;
+
 -- name: told
 -- One row if it is still the same trouble: it is kept as told.
 update troubles set next_at = null where namespace = ?1 and run_id = ?2 and kind = ?3 and at = ?4;
