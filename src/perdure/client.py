@@ -13,6 +13,7 @@ from perdure.lifecycle import Lifecycle
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow
 from perdure.model.states import RunState
+from perdure.names import checked_name, checked_text
 from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, shown
 from perdure.settings import DEFAULTS, Settings
 from perdure.status import moment, shown_at, status_of, value
@@ -43,8 +44,10 @@ class Client:
     """
 
     def __init__(self, url: str, *, namespace: str = "default", settings: Settings = DEFAULTS) -> None:
-        self._url = url
-        self._namespace = namespace
+        if not isinstance(settings, Settings):
+            raise TypeError(f"settings must be Settings, not {settings!r}: replace(DEFAULTS, …)")
+        self._url = checked_text(url, "url")
+        self._namespace = checked_name(namespace, "namespace", settings.limits.id_characters)
         self._settings = settings
         self._clock: Clock = HostClock()
         self._entropy: Entropy = OsEntropy()
@@ -161,7 +164,7 @@ class Client:
 
     def _known(self, workflow: "Workflow[..., Any] | str") -> "Workflow[..., Any] | None":
         if isinstance(workflow, str):
-            _checked(workflow, "workflow name", self._settings.limits.id_characters)
+            checked_name(workflow, "workflow name", self._settings.limits.id_characters)
             return self._workflows.get(workflow)
         from perdure.authoring.workflow import Workflow
 
@@ -173,7 +176,7 @@ class Client:
         from perdure.codec.values import canonical, digest
 
         chance = self._entropy.bytes(ID_BYTES + SEED_BYTES)
-        run_id = id_of(self._clock.now(), chance[:ID_BYTES]) if id is None else _checked(id, "id", self._settings.limits.id_characters)
+        run_id = id_of(self._clock.now(), chance[:ID_BYTES]) if id is None else checked_name(id, "id", self._settings.limits.id_characters)
         input_hash = digest(name.encode() + b"\0" + canonical(payload))
         run = NewRun(run_id, name, payload, input_hash, chance[ID_BYTES:])
         started = await self._repeated(lambda: self._store_start(run))
@@ -207,18 +210,20 @@ class Client:
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self, id: str) -> Run:
-        """A handle; no I/O, the run need not exist."""
-        return Run(self, id)
+        """A handle; no I/O, the run need not exist. Raises BadInput for what is no text."""
+        return Run(self, checked_text(id, "id"))
 
     async def runs(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
         """A page of runs, newest first. `status`: pending, running, waiting, paused, quarantined, completed, failed or cancelled.
 
         `limit`: 1 to 1000. Pass the page's `cursor` to get the next one; a page takes no longer among a million runs. Raises BadInput for
-        a status, limit or cursor that is none.
+        a workflow, status, limit or cursor that is none.
         """
-        if not 1 <= limit <= _LIST_MOST:
-            raise BadInput(f"limit must be between 1 and {_LIST_MOST}, not {limit}")
+        if type(limit) is not int or not 1 <= limit <= _LIST_MOST:
+            raise BadInput(f"limit must be a whole number between 1 and {_LIST_MOST}, not {limit!r}")
         state = None if status is None else _state(status)
+        if workflow is not None:
+            checked_name(workflow, "workflow name", self._settings.limits.id_characters)
         found = await self._store.runs(workflow=workflow, state=state, limit=limit + 1, before=_place(cursor))
         runs = [
             RunSummary(one.id, one.workflow, one.state.value, shown_at(one.created_at), moment(one.ended_at), value(one.note))
@@ -247,9 +252,9 @@ class Client:
         from perdure.codec.values import encode
 
         limits = self._settings.limits
-        _checked(topic, "topic", limits.id_characters)
+        checked_name(topic, "topic", limits.id_characters)
         if key is not None:
-            _checked(key, "key", limits.id_characters)
+            checked_name(key, "key", limits.id_characters)
         encoded = encode(payload, Any, what=f"signal {topic}", limit=limits.payload_bytes)
         signal_id = new_id(self._clock.now(), self._entropy)
         signal = NewSignal(run_id, signal_id, topic, encoded, key or f"~{signal_id}")
@@ -361,14 +366,6 @@ class Client:
             watcher.tell((workflow, last))
 
 
-def _checked(name: str, what: str, characters_most: int) -> str:
-    if not 0 < len(name) <= characters_most:
-        raise BadInput(f"{what} must be a text of 1 to {characters_most} characters, not {str(name)[:50]!r}")
-    if not name.isprintable():
-        raise BadInput(f"{what} must be printable: {name!r}")
-    return name
-
-
 def _state(status: str) -> RunState:
     try:
         return RunState(status)
@@ -379,7 +376,7 @@ def _state(status: str) -> RunState:
 def _place(cursor: str | None) -> tuple[Instant, str] | None:
     if cursor is None:
         return None
-    at, _, run_id = cursor.partition("-")
+    at, _, run_id = checked_text(cursor, "cursor").partition("-")
     if not (at.isascii() and at.isdigit() and len(at) <= _CURSOR_DIGITS_MOST) or not run_id:
         raise BadInput(f"this is no cursor of a page: {cursor!r}")
     return int(at), run_id

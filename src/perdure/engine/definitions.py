@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,10 @@ ANEW = "`await engine.close()`, then open a new one with it: `engine = await Eng
 
 
 def by_name(workflows: Sequence[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
-    """Raises UnknownWorkflow, NameTaken."""
+    """Raises TypeError where they are no list, UnknownWorkflow, NameTaken."""
+    given: object = workflows
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"workflows must be a list, not {given!r}: Engine(url, [fulfil])")
     named: dict[str, Workflow[..., Any]] = {}
     for one in workflows:
         if not isinstance(one, Workflow):

@@ -48,7 +48,12 @@ class Engine(Client):
         settings: Settings = DEFAULTS,
         ports: Ports | None = None,
     ) -> None:
-        super().__init__(url, namespace=namespace, settings=retaining(settings, retention or {}))
+        if retention is not None and not isinstance(retention, Mapping):
+            raise TypeError(f"retention must say how long by state, not {retention!r}: {{'completed': timedelta(days=30)}}")
+        if on_trouble is not None and not callable(on_trouble):
+            raise TypeError(f"on_trouble must be an async function of a Trouble, not {on_trouble!r}")
+        super().__init__(url, namespace=namespace, settings=settings)
+        self._settings = retaining(settings, retention or {})
         import_module("perdure.codec.schemas")  # with it comes pydantic: now, not when the first step would hold up the loop for it
         self._workflows = by_name(workflows)
         self._migrate = migrate

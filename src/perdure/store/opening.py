@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from perdure.clock import Clock, HostClock
 from perdure.errors import StoreError
+from perdure.names import CHARACTERS_MOST, checked_name
 from perdure.store.protocol import Store
 from perdure.store.sqlite.database import MEMORY
 from perdure.store.sqlite.store import SqliteStore
@@ -15,12 +16,17 @@ FORMS = "sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
 
 
 def open_store(url: str, *, namespace: str = "default", clock: Clock | None = None) -> Store:
-    """The store at this address, to be opened with `await store.open(create=…, migrate=…)`. Raises StoreError for another form."""
+    """The store at this address, to be opened with `await store.open(create=…, migrate=…)`.
+
+    Raises StoreError for an address of another form, BadInput for a namespace that is no name.
+    """
+    checked_name(namespace, "namespace", CHARACTERS_MOST)
     return SqliteStore(path_of(url), namespace=namespace, clock=clock or HostClock())
 
 
 def open_inspection(url: str, *, namespace: str = "default") -> "Inspection":
-    """The same store for reading only, without a trace. Raises StoreError for another form."""
+    """The same store for reading only, without a trace. Raises what `open_store` raises."""
+    checked_name(namespace, "namespace", CHARACTERS_MOST)
     from perdure.store.sqlite.inspection import SqliteInspection  # most commands do without it
 
     return SqliteInspection(path_of(url), namespace=namespace)
