@@ -448,3 +448,42 @@ async def test_a_run_whose_last_step_under_way_is_cancelled_from_outside_while_i
     await stage.until(lambda: begun == ["waits", "waits"])
     go.set()
     assert await run.result(10) == "waited"
+
+
+async def test_a_pause_that_another_process_withdraws_while_a_long_step_is_under_way_holds_nothing_until_that_step_has_ended(
+    stage: Stage,
+) -> None:
+    go = asyncio.Event()
+
+    @step
+    async def takes_long() -> str:
+        begun.append("long")
+        await go.wait()
+        return "long"
+
+    @workflow
+    async def flow() -> list[Any]:
+        async def sleeps_then_works() -> str:
+            await asyncio.sleep(HOUR)
+            return await work("short")
+
+        return await asyncio.gather(takes_long(), sleeps_then_works())
+
+    engine = await stage.engine(flow)
+    run = await engine.start(flow)
+    await stage.until(lambda: begun)
+    await run.pause()
+    await stage.until_wanted(run, "pause")
+    stage.skip(2 * HOUR)
+    await stage.until_sweep()
+    client = await stage.client()
+    await stage.until(lambda: not any(task.get_name() == "perdure-look" for task in engine.worker._tasks))
+    await engine.worker._committer.settle()
+    assert begun == ["long"]
+
+    await client.run(run.id).resume()
+    await stage.until_sweep()
+
+    await stage.until(lambda: begun == ["long", "short"])
+    go.set()
+    assert await run.result(10) == ["long", "short"]

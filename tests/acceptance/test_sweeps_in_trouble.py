@@ -127,3 +127,22 @@ async def test_two_containers_that_have_one_volume_at_two_places_do_not_take_eac
     assert {row[0]: row[1] for row in stage.sql("select incarnation, state from workers")} == {first: "live", second: "live"}
     assert engine.worker.incarnation == first
     other.communicate("end\n", timeout=10)
+
+
+@pytest.mark.parametrize("damage", ["'a' || char(0) || '.lock'", "cast(x'61ff' as text)", "''"], ids=["zero", "no-text", "none"])
+@pytest.mark.parametrize("state", ["live", "dead"])
+async def test_a_damaged_row_of_another_worker_ends_no_worker_and_strands_no_run(stage: Stage, state: str, damage: str) -> None:
+    other = await stage.engine(hear, settings=replace(CALM, linger_seconds=600.0))
+    run = await other.start(hear)
+    await stage.until(lambda: run.id in other.worker.live)
+    incarnation = other.worker.incarnation
+    await stage.kill(other)
+    stage.sql(f"update workers set state = ?, lock = {damage} where incarnation = ?", state, incarnation)
+    stage.clock.boot_moved += CALM.lease_seconds + 1
+
+    engine = await stage.engine(hear, settings=SWEEPING)
+    await engine.run(run.id).signal("go", "on")
+
+    assert await engine.run(run.id).result(10) == "on"
+    await stage.until_sweep()
+    assert not engine.failure.done()

@@ -170,6 +170,14 @@ class Activation:
         if deadline is not None:
             run.timer = self.loop.call_later(max(0, deadline - self.ports.clock.now()) / SECOND, self._timer_due, run)
 
+    def look_again(self, run: LiveRun, has_clock_stepped: bool) -> None:
+        """What nobody tells a worker: that a pause was withdrawn by another process, and that the clock has stepped forward."""
+        if run.is_pausing:
+            run.reads_inbox = True
+            self.committer.touch(run)
+        if has_clock_stepped:
+            self.look_at_clock_again(run)
+
     def look_at_clock_again(self, run: LiveRun) -> None:
         """The clock has stepped forward: what is waited for comes sooner by the loop's time."""
         if run.timer is not None:

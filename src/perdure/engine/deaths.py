@@ -21,7 +21,8 @@ def is_dead(store: "Store", clock: Clock, worker: "WorkerRow") -> bool:
 def lock_of(store: "Store", lock: str) -> str:
     """Its file in this process's own folder: another container may have the same folder mounted elsewhere."""
     folder = store.locks_folder
-    return os.path.join(os.path.abspath(folder), os.path.basename(lock)) if folder and lock else ""
+    is_a_path = bool(lock) and "\0" not in lock  # else the row is damaged, and the lease decides
+    return os.path.join(os.path.abspath(folder), os.path.basename(lock)) if folder and is_a_path else ""
 
 
 def is_dead_by(worker: "WorkerRow", lock: str, clock: Clock) -> bool:

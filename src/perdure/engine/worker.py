@@ -321,9 +321,9 @@ class Worker:
 
     async def _check_owned(self) -> None:
         """Let the next checkpoint compare, unless there is nothing on either side: an idle worker need not write."""
-        if self._clock_steps.has_stepped_forward():
-            for run in self.live.values():
-                self._activation.look_at_clock_again(run)
+        has_stepped = self._clock_steps.has_stepped_forward()
+        for run in self.live.values():
+            self._activation.look_again(run, has_stepped)
         if self.live or self._loading.wanted or await self._store.owned_count(self.incarnation):
             self._committer.want_owned()
 
