@@ -42,7 +42,6 @@ SOMETIMES = (
     "a transactional step was performed again",
     "a transactional step ended its transaction",
     "somebody was told of a run in trouble",
-    "somebody was told again",
     "a stranded run was noted",
     "somebody cancelled a task",
 )

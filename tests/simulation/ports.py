@@ -16,7 +16,7 @@ from tests.simulation.store import open_virtual_store
 from tests.simulation.world import Killed, Process, World
 
 BOOTED_BEFORE = 100 * SECOND
-KILLED = {"trouble.taken": 0.03, "trouble.told": 0.1}  # rare moments; the others come all the time
+KILLED = {"trouble.taken": 0.03, "trouble.told": 0.5}  # rare moments; the others come all the time
 CANCELLED = {"attempt.begin": 0.05, "checkpoint.before": 0.01}  # how often somebody cancels a task soon after
 
 
