@@ -121,6 +121,9 @@ def test_code_that_fails_when_it_is_imported_is_shown_until_it_is_mended(dev: De
     dev.write(good)
 
     dev.until(lambda: len(dev.workers) == 2, "a second worker")
+    dev.run("run", "start", "flow", "--id", "r")
+    dev.run("run", "signal", "r", "go")
+    assert dev.run("run", "wait", "r", "--timeout", "30").strip() == '"firstORIGINAL"'
 
 
 def test_a_new_file_beside_the_app_counts_as_a_change(dev: Development) -> None:
@@ -141,9 +144,17 @@ def test_it_shows_waits_retries_and_errors_as_they_happen(dev: Development) -> N
     dev.run("run", "start", "stuck", "--id", "s")
     dev.run("run", "start", "flow", "--id", "r")
 
-    dev.until(lambda: re.search(r"s \(stuck\): \w+  step never to be tried again .*OSError: no courier", dev.said), "the retry is shown")
-    dev.until(lambda: re.search(r"r \(flow\): \w+  signal 'go'", dev.said), "the wait is shown")
-    dev.until(lambda: "runs: 2 waiting" in dev.said, "the totals are shown")
+    wanted = {
+        "the retry": r"s \(stuck\): \w+  step never to be tried again .*OSError: no courier",
+        "the wait": r"r \(flow\): \w+  signal 'go'",
+        "the totals": r"runs: 2 waiting",
+    }
+
+    def missing() -> list[str]:
+        return [what for what, line in wanted.items() if not re.search(line, dev.said)]
+
+    dev.until(lambda: not missing(), "all of it is shown")
+    assert missing() == []
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
