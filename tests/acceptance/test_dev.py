@@ -5,14 +5,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-SECONDS_MOST = 30.0
+from tests.waiting import wait_until
+
 APP = """
     from pathlib import Path
     from perdure import Retry, receive, step, workflow
@@ -69,11 +69,8 @@ class Development:
         new.replace(self.app)
 
     def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + SECONDS_MOST
-        while not condition():
-            assert self.process.poll() is None, f"it has ended:\n{self.said}"
-            assert time.monotonic() < deadline, f"{what}:\n{self.said}"
-            time.sleep(0.02)
+        wait_until(lambda: condition() or self.process.poll() is not None, what, told=lambda: self.said)
+        assert self.process.poll() is None, f"it has ended:\n{self.said}"
 
     @property
     def workers(self) -> list[str]:
