@@ -50,7 +50,8 @@ async def test_its_status_says_who_is_asked_and_until_when() -> None:
 
 
 async def test_wherever_the_process_is_killed_the_decision_is_the_same() -> None:
-    await testing.crash_everywhere(approve_expense, CHAIR, signals=[Signal("decision", YES, after=timedelta(days=1, hours=5))])
+    report = await testing.crash_everywhere(approve_expense, CHAIR, signals=[Signal("decision", YES, after=timedelta(days=1, hours=5))])
+    assert report.ending.result.approved
 
 
 async def test_an_answer_counts_whenever_it_comes_before_the_end() -> None:

@@ -267,8 +267,11 @@ def by_hand(awaitable: Any) -> object:
     raise AssertionError("steps of sample workflows do not wait")
 
 
-def replays_alike(engine: VirtualEngine) -> None:
-    """A replay of the first k records stands where the first run stood after k records, for every k, and goes on from there alike."""
+def replays_alike(engine: VirtualEngine) -> int:
+    """A replay of the first k records stands where the first run stood after k records, for every k, and goes on from there alike.
+
+    How many such replays there were.
+    """
     for k in range(1, len(engine.history) + 1):
         execution = new_execution(engine.workflow, engine.payload, engine.run_id, engine.seed)
         litter = [[] for _ in range(k % 7)]  # so that objects come to lie at other addresses
@@ -276,3 +279,4 @@ def replays_alike(engine: VirtualEngine) -> None:
             assert stand == engine.stands[stand.position - 1], f"live after {k} records"
         execution.close()
         del litter
+    return len(engine.history)

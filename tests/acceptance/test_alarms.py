@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,8 +19,8 @@ import pytest
 from perdure import Trouble
 from perdure.cli.alarms import alarm_of
 from perdure.cli.main import perform
+from tests.waiting import wait_until
 
-SECONDS_MOST = 30.0
 APP = """
     from perdure import workflow
 
@@ -92,10 +91,7 @@ class Place:
         assert done.returncode == 1, done.stderr
 
     def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + SECONDS_MOST
-        while not condition():
-            assert time.monotonic() < deadline, (self.folder / "said").read_text()
-            time.sleep(0.02)
+        wait_until(condition, "what the worker was to do", told=(self.folder / "said").read_text)
 
     def end(self) -> None:
         for process in self._processes:
@@ -205,10 +201,8 @@ async def test_a_command_whose_time_is_over_is_killed(tmp_path: Path) -> None:
     alarm = alarm_of(f"sh -c '{sys.executable} {program}; true'", None, "default")  # what a shell began ends, too
     assert alarm is not None
     call = asyncio.ensure_future(alarm(TROUBLE))
-    deadline = time.monotonic() + SECONDS_MOST
-    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
-        assert time.monotonic() < deadline
-        await asyncio.wait([call], timeout=0.02)
+    told = tmp_path / "pid"
+    await asyncio.to_thread(wait_until, lambda: told.exists() and told.read_text(), "the command runs")
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -217,10 +211,8 @@ async def test_a_command_whose_time_is_over_is_killed(tmp_path: Path) -> None:
 
 
 def until_gone(pid: int) -> None:
-    deadline = time.monotonic() + SECONDS_MOST
-    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    command = Path(f"/proc/{pid}/cmdline")
+    wait_until(lambda: not (command.exists() and command.read_bytes()), f"process {pid} is gone")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -17,6 +16,7 @@ from perdure import Client
 from perdure.blocking import BlockingClient
 from perdure.cli.main import perform
 from perdure.run import RunRecord
+from tests.waiting import wait_until
 
 SECONDS_MOST = 60.0
 RUNS = ("a", "b", "c", "d")
@@ -74,10 +74,7 @@ class Place:
         return path.read_text().splitlines() if path.exists() else []
 
     def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + SECONDS_MOST
-        while not condition():
-            assert time.monotonic() < deadline, (self.folder / "said").read_text()
-            time.sleep(0.01)
+        wait_until(condition, "what the worker was to do", SECONDS_MOST, (self.folder / "said").read_text)
 
     def end(self) -> None:
         for process in self._processes:

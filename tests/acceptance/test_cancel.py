@@ -276,6 +276,9 @@ async def test_the_time_to_clean_up_runs_out_while_nobody_works_and_is_the_recor
     again = await stage.engine(goes_on, settings=replace(CALM, cancel_grace_seconds=9000))
 
     await is_cancelled(again.run("order-1"))
+    error = (await again.run("order-1").status()).error
+    assert error is not None
+    assert "cut off" in error["message"]
 
 
 async def test_clean_up_that_waits_within_its_time_is_let_be(stage: Stage) -> None:

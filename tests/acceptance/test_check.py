@@ -171,12 +171,13 @@ def test_what_it_says_is_what_a_worker_does_with_the_same_code(place: Place) -> 
         import shop
         from perdure import Engine
         async def main():
-            async with Engine(sys.argv[1], [shop.fulfil, shop.courier]) as engine:
+            told = asyncio.Queue()
+            async with Engine(sys.argv[1], [shop.fulfil, shop.courier], on_trouble=told.put) as engine:
                 for run_id in sys.argv[2:]:
                     run = engine.run(run_id)
                     await run.signal("paid", "yes")
-                    while (await run.status()).state != "quarantined":
-                        await asyncio.sleep(0.01)
+                    while (await told.get()).run_id != run_id:
+                        pass
                     print((await run.status()).error["message"])
         asyncio.run(main())
     """

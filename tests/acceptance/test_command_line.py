@@ -6,8 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 import perdure
 from perdure.cli.main import perform
+from tests.waiting import wait_until
 
 SHOP = """
     import asyncio, os, time
@@ -145,17 +145,9 @@ def call(shop: Place, capsys: pytest.CaptureFixture[str]) -> Any:
     return called
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """What another process does can only be looked for."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.01)
-
-
 def wait_until_begun(place: Place) -> None:
     """The file is written by the step itself."""
-    until(lambda: place.begun.exists() and bool(place.begun.read_text()))
+    wait_until(lambda: place.begun.exists() and bool(place.begun.read_text()), "the step begins")
 
 
 def has_open(pid: int, name: str) -> bool:
@@ -326,7 +318,7 @@ def test_ctrl_c_while_waiting_is_exit_130_and_changes_nothing(call, shop: Place)
     call("run", "start", "fulfil", "--id", "interrupted", "--input", '{"order": "A"}')
     command = [sys.executable, "-m", "perdure", "run", "wait", "interrupted"]
     with subprocess.Popen(command, env=shop.environment, stderr=subprocess.PIPE, text=True) as waiting:
-        until(lambda: has_open(waiting.pid, "shop.db-shm"))
+        wait_until(lambda: has_open(waiting.pid, "shop.db-shm"), "it has opened the store")
         waiting.send_signal(signal.SIGINT)
         _, err = waiting.communicate(timeout=30)
 
@@ -438,7 +430,7 @@ def test_f05_a_third_signal_ends_even_a_worker_whose_event_loop_is_blocked(own: 
         wait_until_begun(own)
         for number in (signal.SIGTERM, signal.SIGINT):
             process.send_signal(number)
-            until(lambda number=number: not has_pending(process.pid, number))
+            wait_until(lambda number=number: not has_pending(process.pid, number), "the signal was taken")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 130
     with own.worker():

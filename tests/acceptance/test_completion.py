@@ -29,19 +29,50 @@ def ask(shell: str, words: str) -> str:
     }[shell]
 
 
+def store_with_a_run(tmp_path: Path) -> str:
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    assert perform(["db", "migrate", "--store", store, "-q"]) == 0
+    assert perform(["run", "start", "fulfil", "--id", "order-17", "--store", store, "-q"]) == 0
+    return store
+
+
 @pytest.fixture(params=SHELLS)
+def answered(request: pytest.FixtureRequest, tmp_path: Path) -> Completed:
+    """What perdure answers to the script of this shell, which need not be installed."""
+    store = store_with_a_run(tmp_path)
+
+    def answer(words: str) -> list[str]:
+        given = words.split(" ")
+        asked = {"_PERDURE_COMPLETE": f"{request.param}_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(given) - 1)}
+        if request.param == "fish":
+            asked["COMP_CWORD"] = given[-1]  # its script gives the word itself
+        environment = os.environ | asked | {"PERDURE_STORE": store}
+        done = subprocess.run([sys.executable, "-m", "perdure"], env=environment, capture_output=True, text=True, check=True, timeout=60)
+        assert not done.stderr, done.stderr
+        return done.stdout.replace(",", "\n").replace("\t", "\n").splitlines()
+
+    return answer
+
+
+def test_what_a_script_asks_is_answered_with_commands_options_values_and_names(answered: Completed) -> None:
+    assert "run" in answered("perdure ru")
+    assert "start" in answered("perdure run st")
+    assert "--status" in answered("perdure run list --stat")
+    assert "quarantined" in answered("perdure run list --status qua")
+    assert "order-17" in answered("perdure run show ord")
+    assert "fulfil" in answered("perdure run start fu")
+    assert "zsh" in answered("perdure completion z")
+
+
+@pytest.fixture(params=[shell for shell in SHELLS if shutil.which(shell)])
 def completed(request: pytest.FixtureRequest, tmp_path: Path) -> Completed:
-    """What the shell offers; skipped where it is not installed."""
+    """What the shell itself offers, of those that are installed."""
     shell = request.param
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed here")
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "perdure"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m perdure "$@"\n')
     command.chmod(0o755)
-    store = f"sqlite:///{tmp_path / 's.db'}"
-    assert perform(["db", "migrate", "--store", store, "-q"]) == 0
-    assert perform(["run", "start", "fulfil", "--id", "order-17", "--store", store, "-q"]) == 0
+    store = store_with_a_run(tmp_path)
     environment = os.environ | {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PERDURE_STORE": store, "HOME": str(tmp_path), "ZDOTDIR": str(tmp_path)
     }  # fmt: skip

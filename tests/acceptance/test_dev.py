@@ -5,14 +5,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-SECONDS_MOST = 30.0
+from tests.waiting import wait_until
+
 APP = """
     from pathlib import Path
     from perdure import Retry, receive, step, workflow
@@ -69,11 +69,8 @@ class Development:
         new.replace(self.app)
 
     def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + SECONDS_MOST
-        while not condition():
-            assert self.process.poll() is None, f"it has ended:\n{self.said}"
-            assert time.monotonic() < deadline, f"{what}:\n{self.said}"
-            time.sleep(0.02)
+        wait_until(lambda: condition() or self.process.poll() is not None, what, told=lambda: self.said)
+        assert self.process.poll() is None, f"it has ended:\n{self.said}"
 
     @property
     def workers(self) -> list[str]:
@@ -121,6 +118,9 @@ def test_code_that_fails_when_it_is_imported_is_shown_until_it_is_mended(dev: De
     dev.write(good)
 
     dev.until(lambda: len(dev.workers) == 2, "a second worker")
+    dev.run("run", "start", "flow", "--id", "r")
+    dev.run("run", "signal", "r", "go")
+    assert dev.run("run", "wait", "r", "--timeout", "30").strip() == '"firstORIGINAL"'
 
 
 def test_a_new_file_beside_the_app_counts_as_a_change(dev: Development) -> None:
@@ -141,9 +141,17 @@ def test_it_shows_waits_retries_and_errors_as_they_happen(dev: Development) -> N
     dev.run("run", "start", "stuck", "--id", "s")
     dev.run("run", "start", "flow", "--id", "r")
 
-    dev.until(lambda: re.search(r"s \(stuck\): \w+  step never to be tried again .*OSError: no courier", dev.said), "the retry is shown")
-    dev.until(lambda: re.search(r"r \(flow\): \w+  signal 'go'", dev.said), "the wait is shown")
-    dev.until(lambda: "runs: 2 waiting" in dev.said, "the totals are shown")
+    wanted = {
+        "the retry": r"s \(stuck\): \w+  step never to be tried again .*OSError: no courier",
+        "the wait": r"r \(flow\): \w+  signal 'go'",
+        "the totals": r"runs: 2 waiting",
+    }
+
+    def missing() -> list[str]:
+        return [what for what, line in wanted.items() if not re.search(line, dev.said)]
+
+    dev.until(lambda: not missing(), "all of it is shown")
+    assert missing() == []
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])

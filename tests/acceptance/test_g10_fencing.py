@@ -209,6 +209,7 @@ async def test_the_lease_of_a_worker_without_work_is_renewed(stage: Stage) -> No
         return seen[-1][0] == seen[-2][0] and seen[-1][1] > seen[-2][1]
 
     await stage.until(is_renewed_without_a_checkpoint)
+    assert seen[-1][1] > seen[0][1]
 
 
 async def test_living_workers_leave_each_other_alone_however_often_they_sweep(stage: Stage) -> None:

@@ -167,6 +167,7 @@ async def test_a_run_in_memory_that_belongs_to_nobody_is_dropped(stage: Stage) -
     await stage.until_sweep()
 
     await stage.until(lambda: run.id not in engine.worker.live)
+    assert stage.sql("select state, owner from runs") == [("waiting", None)]
 
 
 async def test_a_run_that_nothing_can_ever_wake_is_quarantined_with_that_sentence(stage: Stage) -> None:

@@ -144,7 +144,9 @@ async def test_code_that_kills_its_process_late_is_quarantined_in_the_end(stage:
         await stage.kill(engine)
 
     living = await stage.engine(poison, hear)
-    await stage.until_state(living.run(run.id), "quarantined")
+    status = await stage.until_state(living.run(run.id), "quarantined")
+    assert f"{STRIKES_MOST}" in status.error["message"]
+    assert len(executing) == STRIKES_MOST
 
 
 async def test_a_suspect_keeps_new_runs_waiting_for_a_moment_only_although_a_long_step_is_under_way(stage: Stage) -> None:

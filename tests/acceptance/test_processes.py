@@ -5,14 +5,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-SECONDS_MOST = 30.0
+from tests.waiting import wait_until
+
 APP = """
     import os
     from pathlib import Path
@@ -62,10 +62,7 @@ class Fleet:
         return [int(pid) for pid in re.findall(r"worker (\d+) runs", self.said)]
 
     def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + SECONDS_MOST
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}:\n{self.said}"
-            time.sleep(0.02)
+        wait_until(condition, what, told=lambda: self.said)
 
     def end(self) -> None:
         for process in self._processes:

@@ -47,6 +47,9 @@ async def test_a_store_can_be_closed_twice_and_by_two_at_once(store: Store) -> N
     await asyncio.gather(store.close(), store.close())
     await store.close()
 
+    with pytest.raises(StoreError, match="closed"):
+        await store.schema()
+
 
 async def test_a_closed_store_says_so_whatever_is_asked(store: Store) -> None:
     await store.close()

@@ -101,7 +101,7 @@ async def test_a_change_by_another_store_calls_back(shared: Place) -> None:
     await writing.start(new_run("order-1"))
 
     async with asyncio.timeout(10):
-        await changed.wait()
+        assert await changed.wait()
     stop()
 
 
@@ -116,6 +116,7 @@ async def test_a_change_by_another_store_is_seen_while_this_one_writes_too(share
         while not changed.is_set():
             await watching.start(new_run(f"ours-{number}"))
             number += 1
+    assert len(await watching.runs(limit=1000)) == min(number + 1, 1000)
 
 
 async def test_callbacks_come_on_the_event_loop_and_end_when_they_are_stopped(shared: Place) -> None:

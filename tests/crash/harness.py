@@ -9,8 +9,9 @@ from perdure.clock import HostClock
 from tests.crash import checker
 from tests.crash.effects import EffectServer
 from tests.crash.options import QUICK, Action, Lane, Options
-from tests.crash.processes import PATIENCE_SECONDS, Process, Zygote, start_program, wait_until
+from tests.crash.processes import Process, Zygote, start_program
 from tests.crash.store_view import StoreView
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")
 

@@ -6,27 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from tests.crash.options import Options
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
-POLL_SECONDS = 0.004
-PATIENCE_SECONDS = 30.0
-
-
-def wait_until(condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS, told: Callable[[], str] = str) -> T:
-    """What the condition gives once it gives something true; a failure that says what was waited for, after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain: {what}\n{told()}")
-        time.sleep(POLL_SECONDS)
-    return found
 
 
 class Process:

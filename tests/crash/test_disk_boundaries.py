@@ -27,14 +27,15 @@ def operations(new_harness: Callable[[], Harness]) -> dict[str, int]:
     return counted
 
 
-def kill_and_heal(new_harness: Callable[[], Harness], faults: list[Fault]) -> None:
+def kill_and_heal(new_harness: Callable[[], Harness], faults: list[Fault]) -> int:
+    """How many of the faults really struck. After each, everything is healed and checked."""
     struck = 0
     for fault in faults:
         harness = new_harness()
         harness.launch(lanes=LANES, fault=fault).wait()
         struck += bool(harness.server.of("struck"))
         harness.heal(*LANES)
-    assert struck >= max(1, MOSTLY_STRUCK * len(faults) - 1)
+    return struck
 
 
 @SOME_AND_ALL
@@ -45,14 +46,16 @@ def test_f01_killed_at_an_operation_on_the_disk(
     new_harness: Callable[[], Harness], operations: dict[str, int], operation: str, file: str, after: bool, share: str
 ) -> None:
     cases = chosen(range(1, operations[f"{operation}.{file}"] + 1), 5 if file == "wal" else 2, share)
-    kill_and_heal(new_harness, [Fault(operation, kth, "kill", file=file, after=after) for kth in cases])
+    struck = kill_and_heal(new_harness, [Fault(operation, kth, "kill", file=file, after=after) for kth in cases])
+    assert struck >= max(1, MOSTLY_STRUCK * len(cases) - 1)
 
 
 @SOME_AND_ALL
 def test_f01_killed_in_the_middle_of_a_write(new_harness: Callable[[], Harness], operations: dict[str, int], share: str) -> None:
     """Half of what was to be written is there."""
     cases = chosen(range(1, operations["write.wal"] + 1), 6, share)
-    kill_and_heal(new_harness, [Fault("write", kth, "tear", file="wal") for kth in cases])
+    struck = kill_and_heal(new_harness, [Fault("write", kth, "tear", file="wal") for kth in cases])
+    assert struck >= max(1, MOSTLY_STRUCK * len(cases) - 1)
 
 
 @SOME_AND_ALL
@@ -72,6 +75,7 @@ def test_f34_a_sync_that_fails_at_the_very_end_does_not_hold_the_process_up(harn
     """Everything is in the WAL by then; the copy into the database, made by the last connection that closes, is all that fails."""
     worker = harness.launch(lanes=LANES, fault=Fault("sync", 1, "EIO", 10**9, file="db", from_ready=True))
     worker.wait(10)
+    assert not harness.store.unfinished(), harness.said()
     harness.heal(*LANES)
 
 

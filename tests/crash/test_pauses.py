@@ -64,6 +64,8 @@ def test_f03_stopped_while_a_step_waits_for_its_next_try_it_does_not_begin_it(ha
     harness.wait(lambda: fenced(harness, first), "the stopped worker learns that its lease is gone")
     takes_part_again(harness, first, second)
     harness.check()
+    later = harness.server.of("begin", step="fails_once", attempt=2)
+    assert {begin.pid for begin in later} == {second.pid}
 
 
 @pytest.mark.parametrize("kth", [1, 3, 6])
@@ -77,7 +79,8 @@ def test_f03_stopped_before_a_commit_it_loses_the_fence_and_begins_anew(harness:
     first.resume()
     harness.wait(lambda: fenced(harness, first), "the stopped worker learns that its lease is gone")
     takes_part_again(harness, first, second)
-    harness.check()
+    evidence = harness.check()
+    assert {run.state for run in evidence.runs.values()} == {"completed"}
 
 
 def test_f03_declared_dead_it_commits_nothing_even_while_its_runs_are_still_its_own(harness: Harness) -> None:
@@ -112,7 +115,8 @@ def test_f03_f33_declared_dead_while_its_disk_was_full_it_takes_part_again(harne
     first.resume()
     harness.wait(lambda: fenced(harness, first), "it learns that its lease is gone")
     takes_part_again(harness, first, second)
-    harness.check()
+    evidence = harness.check()
+    assert {run.state for run in evidence.runs.values()} == {"completed"}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -187,6 +191,8 @@ def test_f04_frozen_with_all_its_threads_it_commits_nothing_afterwards(harness: 
         harness.wait_for_begin("gated", pid=second.pid)
         harness.open_gate("gate")
         harness.wait_for_end()
+        before = harness.check()
     harness.wait(lambda: fenced(harness, first), "the frozen worker learns that its lease is gone")
     takes_part_again(harness, first, second)
-    harness.check()
+    after = harness.check()
+    assert after.histories["held"] == before.histories["held"]

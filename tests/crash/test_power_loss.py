@@ -83,3 +83,4 @@ def test_f35_a_worker_goes_on_from_what_the_disk_kept(new_harness: Callable[[], 
     after.path = after.store.path = power_loss.lay_out(image, lost)
     after.server.effects.extend(image.effects)
     after.heal(*LANES)
+    assert {run.state for run in after.store.runs()} == {"completed"}

@@ -163,6 +163,7 @@ def test_f07_a_child_that_outlives_its_worker_does_not_keep_it_alive(harness: Ha
     worker.kill()
     harness.open_gate("after-fork")
     harness.heal(seconds=10, settings=long)
+    assert harness.store.state("forker") == "completed"
     harness.open_gate("child-may-go")
 
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from perdure.cli.collector import collect_rarely
 from perdure.cli.complaints import complain, complain_of_usage
 from perdure.cli.exits import MEANINGS, Exit
 from perdure.cli.groups import LazyGroup
@@ -91,6 +92,7 @@ def _forget_stdout() -> None:
 
 def main() -> NoReturn:
     """What the installed command calls."""
+    collect_rarely()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail

@@ -4,6 +4,7 @@ import gc
 import json
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ def test_every_prefix_of_a_history_replays_to_where_the_run_stood(shape: Shape, 
     engine = driven(shape, given_signals, schedule)
     event("ended" if engine.stands[-1].outcome else "waits")
     event(f"{len(engine.history) // 5 * 5} records or more")
-    replays_alike(engine)
+    assert replays_alike(engine) == len(engine.history)
 
 
 @calm
@@ -65,12 +66,16 @@ def test_a_damaged_history_is_told_or_replays_and_never_breaks_the_worker(
     damage = data.draw(st.sampled_from(["lost", "doubled", "renamed", "renumbered", "moved"]), label="damage")
     damaged = renumbered(damaged_at(history, place, damage))
     execution = new_execution(interprets, json.dumps({"shape": shape}).encode())
+    applied = 0
     try:
-        list(replay(execution, damaged))
+        for _ in replay(execution, damaged):
+            applied += 1
         event(f"{damage}: replayed")
     except NonDeterminism:
         event(f"{damage}: told")
     execution.close()
+    assert applied <= len(damaged)
+    assert not execution._loop.tasks
 
 
 def damaged_at(history: list[Record], place: int, damage: str) -> list[Record]:
@@ -96,6 +101,7 @@ def renumbered(history: list[Record]) -> list[Record]:
     return [record._replace(position=position) for position, record in enumerate(history, 1)]
 
 
-def test_the_garbage_collector_finds_nothing_that_runs_workflow_code(recwarn: object) -> None:
+def test_the_garbage_collector_finds_nothing_that_runs_workflow_code(recwarn: pytest.WarningsRecorder) -> None:
     """After all these runs: what is left would complain here about tasks destroyed or coroutines never awaited."""
     gc.collect()
+    assert not recwarn.list

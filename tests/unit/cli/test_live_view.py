@@ -4,7 +4,9 @@ import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from perdure.cli.live_table import LiveTable
 from perdure.cli.live_view import Lines, doing, totals
 
 
@@ -45,11 +47,8 @@ def test_lines_are_printed_for_changes_only(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_table_shows_every_run_what_is_wrong_and_how_many_do_not_fit() -> None:
-    console = pytest.importorskip("rich.console")
-    from perdure.cli.live_table import LiveTable
-
     out = io.StringIO()
-    table = LiveTable(console.Console(file=out, width=120, height=12, force_terminal=True, color_system=None))
+    table = LiveTable(Console(file=out, width=120, height=12, force_terminal=True, color_system=None))
     table.show(report(*(run(f"order-{number}", waits=["signal 'paid'"]) for number in range(9)), waiting=9))
     table.problem("SyntaxError: invalid syntax")
     table.line("a line of the worker")

@@ -258,9 +258,9 @@ class Hostile:
 
 
 def test_objects_whose_methods_raise_are_refused_like_any_other() -> None:
-    refusal(Hostile(), Any)
-    refusal(Hostile(), int)
-    refusal({"a": [Hostile()]}, dict[str, list[int]])
+    assert "Hostile" in refusal(Hostile(), Any)
+    assert "Hostile" in refusal(Hostile(), int)
+    assert "a" in refusal({"a": [Hostile()]}, dict[str, list[int]])
 
 
 def test_a_hint_that_pydantic_does_not_know_refuses_all_but_plain_json() -> None:
