@@ -12,7 +12,7 @@ TELLING = (
         f"{TOLD}::test_a_trouble_is_noted_in_the_transaction_that_ends_the_run",
         edits=(
             (
-                "store/sqlite/changes.py",
+                "store/changes.py",
                 "if state is RunState.FAILED:\n                    self.rows.trouble",
                 "if False:\n                    self.rows.trouble",
             ),

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import apsw
 
 from perdure.clock import Clock, Instant
+from perdure.store.changes import NotOwned
 from perdure.store.protocol import BadItem, Checkpoint, Committed, Written
-from perdure.store.sqlite.changes import NotOwned, write_changes
 from perdure.store.sqlite.claims import claim, owned
 from perdure.store.sqlite.failures import REFUSES_DATA
 from perdure.store.sqlite.statements import fetch
 from perdure.store.sqlite.workers import pass_fence
+from perdure.store.sqlite.writing import write_changes
 
 
 def checkpoint(db: apsw.Connection, namespace: str, clock: Clock, batch: Checkpoint, inbox_page: int, claim_page: int) -> Committed:

@@ -9,10 +9,10 @@ import apsw
 from perdure.clock import Instant
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import RunRow
+from perdure.store.changes import history_row
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
-from perdure.store.sqlite.changes import history_row
+from perdure.store.rows import run_row
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.rows import run_row
 from perdure.store.sqlite.runs import load_short
 from perdure.store.sqlite.statements import Row, change_each, fetch
 

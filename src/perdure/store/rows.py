@@ -1,14 +1,16 @@
-"""Rows of SQLite as the frozen data of the model."""
+"""Rows of the tables as the frozen data of the model, and back."""
 
 import json
 import zlib
+from typing import Any
 
 from perdure.errors import CorruptedHistory
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow, NewRun, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.store.protocol import Summary
-from perdure.store.sqlite.statements import Row
+
+Row = tuple[Any, ...]
 
 STATES = {state.value: state for state in RunState}
 KINDS = {kind.value: kind for kind in RecordKind}
