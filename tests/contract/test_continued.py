@@ -4,7 +4,7 @@ from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
 from perdure.store.endings import Continue, Finish, Quarantine, Release
 from perdure.store.protocol import Store
-from perdure.store.sqlite.signals import KEYS_KEPT
+from perdure.store.sending import KEYS_KEPT
 from perdure.store.sqlite.statements import fetch
 from perdure.store.sqlite.store import SqliteStore
 from tests.contract.acting import LIMIT, ManualClock, Mine, Worker, kinds, signal, step

@@ -48,7 +48,7 @@ TELLING = (
     bug(
         "tell of runs that were taken in time",
         f"{TOLD}::test_a_run_that_was_taken_in_time_is_not_told",
-        edits=(("store/sqlite/stranded.py", "        if workflow is None or not is_waiting or", "        if workflow is None or"),),
+        edits=(("store/stranded.py", "        if workflow is None or not is_waiting or", "        if workflow is None or"),),
     ),
     bug(
         "quarantine poison and tell nobody",

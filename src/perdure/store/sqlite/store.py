@@ -273,9 +273,9 @@ class SqliteStore:
 
     async def note_stranded(self, due_for: Microseconds, most: int) -> None:
         function = partial(stranded.look, namespace=self._namespace, now=self._clock.now(), due_for=due_for, most=most)
-        gone, fresh = await self.runner.read(function)
-        if gone or fresh:
-            await self.runner.write(partial(stranded.note, gone=gone, fresh=fresh))
+        gone, found = await self.runner.read(function)
+        if gone or found:
+            await self.runner.write(partial(stranded.note, gone=gone, found=found))
 
     async def stranded(self, due_for: Microseconds, limit: int) -> Sequence[Stranded]:
         function = partial(stranded.stranded, namespace=self._namespace, now=self._clock.now(), due_for=due_for, limit=limit)

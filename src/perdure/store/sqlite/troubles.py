@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import apsw
 
 from perdure.clock import Clock, Instant, Microseconds
-from perdure.model.states import RunState
 from perdure.model.troubles import TroubleKind, TroubleRow
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.runs import last_record, read_run
 from perdure.store.sqlite.statements import change, fetch
+from perdure.store.troubles import described
 
 SQL = named_queries("troubles")
 
@@ -23,26 +23,14 @@ def take(db: apsw.Connection, namespace: str, clock: Clock, limit: int, hold: Mi
     now = clock.now()
     taken = []
     for run_id, kind, at, tries in fetch(db, SQL["due"], (namespace, now, limit)):
-        trouble = described(db, namespace, run_id, TroubleKind(kind), at, tries + 1)
+        last = last_record(db, namespace, run_id) if kind == TroubleKind.FAILED else None
+        trouble = described(read_run(db, namespace, run_id), last, TroubleKind(kind), at, tries + 1)
         if trouble is None:
             change(db, SQL["forget"], (namespace, run_id, kind, at))
         else:
             change(db, SQL["take"], (namespace, run_id, now + hold))
             taken.append(trouble)
     return taken
-
-
-def described(db: apsw.Connection, namespace: str, run_id: str, kind: TroubleKind, at: Instant, tries: int) -> TroubleRow | None:
-    run = read_run(db, namespace, run_id)
-    if run is None or (kind is TroubleKind.STRANDED) == (run.state in (RunState.FAILED, RunState.QUARANTINED)):
-        return None
-    if kind is not TroubleKind.STRANDED and run.state.value != kind.value:
-        return None
-    error = run.error
-    if kind is TroubleKind.FAILED:
-        last = last_record(db, namespace, run_id)
-        error = None if last is None else last.error
-    return TroubleRow(run_id, run.workflow, kind, at, tries, error)
 
 
 def settle(db: apsw.Connection, namespace: str, clock: Clock, trouble: TroubleRow, again_after: Microseconds | None) -> None:
