@@ -1,5 +1,6 @@
 """A PostgreSQL server for the tests: one for a test run, started when first asked for, gone with the process that began the run."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -11,8 +12,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import asyncpg
 
 FOLDER = "PERDURE_TEST_POSTGRESQL"  # where a run keeps its server; set by whoever begins the run, inherited by its workers
 GIVEN = "PERDURE_TEST_POSTGRESQL_BIN"  # programs of another version to test with
@@ -60,6 +66,42 @@ def running_server() -> Server:
         if not told.exists():
             subprocess.run([sys.executable, __file__, str(folder), os.environ[f"{FOLDER}_OWNER"]], check=True, stdout=subprocess.DEVNULL)
         return Server(**json.loads(told.read_text()))
+
+
+def new_address() -> str:
+    """Of an empty place: a schema of its own in the database of this process."""
+    global _schemas
+    _schemas += 1
+    return database().url(f"worker_{os.getpid()}", schema=f"test_{_schemas}")
+
+
+_schemas = 0
+
+
+@cache
+def database() -> Server:
+    """The server, with a database for this process."""
+    server = running_server()
+    ask(server.url("postgres"), f"create database worker_{os.getpid()}")
+    return server
+
+
+def ask(address: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Blocking, past every store; tables are those of the schema in the address."""
+    url, _, schema = address.partition("?schema=")
+    answers: list[list[tuple[Any, ...]]] = []
+
+    async def fetch() -> None:
+        db = await asyncpg.connect(url, server_settings={"search_path": schema or "public"})
+        try:
+            answers.append([tuple(row) for row in await db.fetch(statement, *values)])
+        finally:
+            await db.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(fetch()))  # a test that asks may itself run in an event loop
+    thread.start()
+    thread.join()
+    return answers[0]
 
 
 # ── starting it ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,21 +9,43 @@ from perdure.store.sqlite.database import MEMORY
 from perdure.store.sqlite.inspection import SqliteInspection
 from perdure.store.sqlite.store import SqliteStore
 
-FORMS = "sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
+FORMS = "sqlite:///relative.db, sqlite:////absolute.db, sqlite:///:memory: or postgresql://user:password@host/database"
 
 
 def open_store(url: str, *, namespace: str = "default", clock: Clock | None = None) -> Store:
     """The store at this address, to be opened with `await store.open(create=…, migrate=…)`. Raises StoreError for another form."""
+    if is_postgresql(url):
+        return open_postgresql(url, namespace, clock)
     return SqliteStore(path_of(url), namespace=namespace, clock=clock or HostClock())
+
+
+def open_postgresql(url: str, namespace: str, clock: Clock | None) -> Store:
+    """Its clock is that of the database; only a test brings another. Raises StoreError where the extra is not installed."""
+    try:
+        from perdure.store.postgresql.address import address_of
+        from perdure.store.postgresql.store import PostgresqlStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise StoreError("a store on PostgreSQL needs asyncpg, which is not installed: pip install 'perdure[postgresql]'") from error
+    return PostgresqlStore(address_of(url), namespace=namespace, clock=None if isinstance(clock, HostClock) else clock)
 
 
 def open_inspection(url: str, *, namespace: str = "default") -> Inspection:
     """The same store for reading only, without a trace. Raises StoreError for another form."""
+    if is_postgresql(url):
+        raise StoreError("a store on PostgreSQL cannot be looked into this way yet")
     return SqliteInspection(path_of(url), namespace=namespace)
+
+
+def is_postgresql(url: str) -> bool:
+    return url.partition("://")[0] in {"postgresql", "postgres"}
 
 
 def back_up_store(url: str, target: str) -> int:
     """Copy the store into a new file while workers go on; its size in bytes. Raises StoreError."""
+    if is_postgresql(url):
+        raise StoreError("a store on PostgreSQL is backed up with the means of PostgreSQL: pg_dump, or a base backup with its WAL")
     path = path_of(url)
     if path == MEMORY:
         raise StoreError("a store in memory ends with its process and has no backup; use a file")
@@ -32,8 +54,6 @@ def back_up_store(url: str, target: str) -> int:
 
 def path_of(url: str) -> str:
     scheme, separator, rest = url.partition("://")
-    if scheme in {"postgresql", "postgres"}:
-        raise StoreError(f"PostgreSQL is not in this release; use {FORMS}")
     if not separator or scheme != "sqlite":
         raise StoreError(f"{url!r} is not the address of a store; use {FORMS}")
     path = rest.removeprefix("/")
