@@ -104,16 +104,21 @@ class Engine(Client):
     async def _store_start(self, run: NewRun) -> Started:
         if run.workflow not in self._workflows:
             return await self._store.start(run)
-        self.worker.claim_along()
-        return await self._store.start(run)
+        if self._store.shares_commits:
+            self.worker.claim_along()
+            return await self._store.start(run)
+        started = await self._store.start(run)
+        self.worker.claim_soon()
+        return started
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
         was_here = signal.run_id in self.worker.live
-        if not was_here:
+        claims_along = not was_here and self._store.shares_commits
+        if claims_along:
             self.worker.claim_along()  # if it is parked
         await self._store.send(signal, limit)
-        if not self.worker.signalled(signal.run_id) and was_here:
-            self.worker.claim_soon()  # it left meanwhile
+        if not self.worker.signalled(signal.run_id) and not claims_along:
+            self.worker.claim_soon()  # it left meanwhile, or is parked
 
     def _will_tell(self, run_id: str) -> bool:
         return self._worker is not None and run_id in self._worker.live

@@ -206,6 +206,10 @@ class Store(Oversight, Protocol):
     def locks_folder(self) -> str | None:
         """Where workers of this host keep their lock files; None where one process is all there is (memory)."""
 
+    @property
+    def shares_commits(self) -> bool:
+        """Whether what is asked in one turn of the event loop shares a transaction: a claim then finds the start it was asked with."""
+
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def register(self, worker: WorkerRow, lease: Microseconds) -> None:

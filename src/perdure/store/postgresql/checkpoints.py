@@ -128,7 +128,7 @@ async def culprit(connections: Connections, scope: Scope, batch: Checkpoint, see
         alone = Checkpoint(batch.incarnation, batch.number, batch.lease, [change])
         try:
             await connections.transact(partial(attempt, scope=scope, batch=alone, seen=seen, inbox_page=inbox_page))
-        except Undo:
+        except Undo:  # this one can be written
             continue
         except Moved:
             return BadItem(change.run_id, "belongs to another worker or has ended; nothing was written")

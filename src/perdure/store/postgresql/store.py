@@ -109,6 +109,10 @@ class PostgresqlStore:
     def locks_folder(self) -> str | None:
         return None
 
+    @property
+    def shares_commits(self) -> bool:
+        return False
+
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def register(self, worker: WorkerRow, lease: Microseconds) -> None:

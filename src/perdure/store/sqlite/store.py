@@ -113,6 +113,10 @@ class SqliteStore:
     def locks_folder(self) -> str | None:
         return None if self._database.is_memory else f"{self._database.path}-locks"
 
+    @property
+    def shares_commits(self) -> bool:
+        return True
+
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def register(self, worker: WorkerRow, lease: Microseconds) -> None:
