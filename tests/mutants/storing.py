@@ -33,9 +33,7 @@ COMMITTING = (
     bug(
         "end a run over the signals that it was sent meanwhile",
         "tests/contract/test_arrivals.py::test_what_was_acknowledged_before_the_end_stands_in_the_history_before_it",
-        edits=(
-            ("store/changes.py", "        if isinstance(ending, Finish) or (change.reads_inbox", "        if (change.reads_inbox"),
-        ),
+        edits=(("store/changes.py", "        if isinstance(ending, Finish) or (change.reads_inbox", "        if (change.reads_inbox"),),
     ),
     bug(
         "end a run with a page of its inbox and forget the rest",

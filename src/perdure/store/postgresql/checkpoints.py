@@ -66,7 +66,6 @@ class Writing:
             claimed, suspects_wait, owned = await self._connections.transact(self._all)
         else:
             await self._connections.write(self._common)
-        await self._look_again()
         return Committed(self._seen.now, self._written, claimed, owned, suspects_wait)
 
     async def _common(self, db: Connection) -> None:
@@ -84,13 +83,6 @@ class Writing:
             rows = await db.fetch(self._scope.sql("claims", "owned"), self._scope.namespace, self._batch.incarnation)
             owned = frozenset(row[0] for row in rows)
         return claimed, suspects_wait, owned
-
-    async def _look_again(self) -> None:
-        """A signal that came between the look and the commit found the run still owned: it becomes due now."""
-        parked = [written.run_id for written in self._written if written.is_parked]
-        if parked:
-            values = (self._scope.namespace, parked, self._seen.now)
-            await self._connections.write(lambda db: db.execute(self._scope.sql("checkpoints", "wake_parked"), *values))
 
 
 async def pass_and_write(db: Connection, scope: Scope, batch: Checkpoint, rows: Rows, seen: Seen) -> None:

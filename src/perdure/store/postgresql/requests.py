@@ -45,16 +45,26 @@ async def end_unclaimed(db: Connection, scope: Scope, row: RunRow, now: Instant,
         known = await generations(db, scope, row.id)
         position, at = known(row.generation).base_position, row.created_at
     at = max(now, at)
-    ended = NewRecord(RecordKind.CANCELLED, row.workflow, error=row.error)
     was_told = await db.fetchval(scope.sql("requests", "cancel_of"), *run) is not None
     rows = [
-        history_row("", row.id, row.generation, Record(number, at, new.kind, new.name, input=new.input, error=new.error))[1:]
-        for number, new in enumerate([ended] if was_told else [cancel_record(grace), ended], position + 1)
+        history_row(
+            "", row.id, row.generation, Record(number, at, new.kind, new.name, input=new.input, output=new.output, error=new.error)
+        )[1:]
+        for number, new in enumerate(await last_records(db, scope, row, None if was_told else grace), position + 1)
     ]
     await db.execute(scope.sql("checkpoints", "insert_records"), scope.namespace, *columns(rows, 0))
     await db.execute(scope.sql("requests", "end_unclaimed"), *run, at)
-    for name in ("forget_attempts", "empty_inbox", "clear_strikes", "forget_requests"):
+    for name in ("forget_attempts", "clear_strikes", "forget_requests"):
         await db.execute(scope.sql("checkpoints", name), *run)
+
+
+async def last_records(db: Connection, scope: Scope, row: RunRow, grace: Microseconds | None) -> list[NewRecord]:
+    """The signals that it has not received, out of its inbox; the cancel, unless it was told; its end."""
+    signals = await db.fetch(scope.sql("requests", "take_signals"), scope.namespace, row.id)
+    records = [NewRecord(RecordKind.SIGNAL, topic, output=payload) for _, _, topic, payload in sorted(signals, key=lambda one: one[:2])]
+    if grace is not None:
+        records.append(cancel_record(grace))
+    return [*records, NewRecord(RecordKind.CANCELLED, row.workflow, error=row.error)]
 
 
 async def last_place(db: Connection, scope: Scope, row: RunRow) -> tuple[int | None, Instant | None]:

@@ -31,11 +31,11 @@ async def send(connections: Connections, scope: Scope, signal: NewSignal, limit:
 
 
 async def make_sure(connections: Connections, scope: Scope, signal: NewSignal, key: str) -> None:
-    """The run was owned, or due, when the signal was sent. It may have been parked, or have ended, before that was committed."""
+    """The run was owned when the signal was sent: a checkpoint that did not see it may be about to put the run down, or to end it."""
     run = (scope.namespace, signal.run_id)
-    await connections.write(lambda db: db.execute(scope.sql("signals", "wake"), *run, scope.now()))
-    taken_back = await connections.write(lambda db: db.execute(scope.sql("signals", "take_back"), *run, signal.id, key))
-    if taken_back != "DELETE 0":
+    if changed(await connections.write(lambda db: db.execute(scope.sql("signals", "stir"), *run, scope.now()))):
+        return
+    if changed(await connections.write(lambda db: db.execute(scope.sql("signals", "take_back"), *run, signal.id, key))):
         row = await connections.read(lambda db: read_run(db, scope, signal.run_id))
         is_known(signal, None if row is None else row.state, has_key=False)
 

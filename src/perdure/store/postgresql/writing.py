@@ -108,8 +108,5 @@ def attempts_over(rows: Rows) -> list[Row]:
 
 
 def signals_taken(rows: Rows, seen: Seen) -> list[Row]:
-    """Run, number and id of each signal (None: all)."""
-    return [
-        *((run, number, signal_id) for _, run, upto in rows.take_signals for number, signal_id in seen.taken(run, upto)),
-        *((run, None, None) for _, run in rows.ended),
-    ]
+    """Run, number and id of each signal."""
+    return [(run, number, signal_id) for _, run, upto in rows.take_signals for number, signal_id in seen.taken(run, upto)]

@@ -92,7 +92,7 @@ with fence as (
     delete from perdure.inbox as known
     using unnest($35::text[], $36::bigint[], $37::text[]) as gone (run_id, number, id)
     where known.namespace = $1 and known.run_id = gone.run_id
-        and known.number = coalesce(gone.number, known.number) and known.id = coalesce(gone.id, known.id) and exists (select 1 from fence)
+        and known.number = gone.number and known.id = gone.id and exists (select 1 from fence)
     returning 1
 )
 select exists (select 1 from fence)
@@ -104,12 +104,6 @@ insert into perdure.history
     (namespace, run_id, generation, position, at, kind, name, command, digest, input, output, error, attempt, checksum)
 select $1, new.* from unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::bytea[],
     $10::bytea[], $11::bytea[], $12::bytea[], $13::bigint[], $14::bigint[]) as new;
-
--- name: wake_parked
--- Runs that were parked while a signal for them was being sent become due.
-update perdure.runs set wake_at = $3
-where namespace = $1 and id = any($2::text[]) and state = 'waiting' and (wake_at is null or wake_at > $3)
-    and exists (select 1 from perdure.inbox where inbox.namespace = $1 and run_id = runs.id);
 
 -- name: trouble
 -- Somebody is to be told of this run; whatever was to be told of it before is out of date.
@@ -141,10 +135,6 @@ on conflict (namespace, run_id, command) do update set intent = excluded.intent,
 -- name: forget_attempts
 -- None of an ended run's attempts is left.
 delete from perdure.attempts where namespace = $1 and run_id = $2;
-
--- name: empty_inbox
--- None of an ended run's signals is left.
-delete from perdure.inbox where namespace = $1 and run_id = $2;
 
 -- name: open_generation
 -- Opens a generation; one that exists is an error.

@@ -44,3 +44,7 @@ where namespace = $1 and id = $2 and state in ('paused', 'quarantined');
 -- name: now
 -- The time by the clock of the database, unless one is given.
 select coalesce($1::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint);
+
+-- name: take_signals
+-- All undelivered signals of a run, out of its inbox.
+delete from perdure.inbox where namespace = $1 and run_id = $2 returning number, id, topic, payload;

@@ -34,11 +34,14 @@ select run.state, is_known, coalesce(waiting.last - waiting.first + 1, 0), exist
     (select count(*) from forgotten)
 from run, waiting, known;
 
--- name: wake
--- A waiting run that nobody owns becomes due, once the signal is committed; one that is due already keeps its place.
-update perdure.runs set wake_at = coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
-where namespace = $1 and id = $2 and state = 'waiting'
-    and (wake_at is null or wake_at > coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint));
+-- name: stir
+-- After the signal is committed: a waiting run becomes due, and a checkpoint that has looked at an owned one before begins anew where it would
+-- put the run down. None where the run has ended or is gone; waits for a checkpoint that is being committed.
+update perdure.runs
+set wishes = wishes + 1,
+    wake_at = case when state = 'waiting'
+        then least(wake_at, coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)) else wake_at end
+where namespace = $1 and id = $2 and ended_at is null;
 
 -- name: take_back
 -- One row if the signal still waits for a run that has ended or is gone: it was sent in vain, and its key is free.
