@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Self
 
@@ -62,13 +63,14 @@ class Engine(Client):
         store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock)
         self._opened = await self._open(store, create=self._migrate, migrate=self._migrate)
         try:
-            self._worker = Worker(store, self._namespace, self._workflows, self._ports, self._settings, self._ended)
+            ports = replace(self._ports, clock=store.authority(self._ports.clock))
+            self._worker = Worker(store, self._namespace, self._workflows, ports, self._settings, self._ended)
             await self._worker.start()
             if self._ports.beats_in_thread:
                 self._watchdog = Watchdog(self._worker.loop, self._settings, self._worker.executing)
                 self._watchdog.start()
             if self._on_trouble is not None:
-                self._telling = Telling(store, self._on_trouble, self._ports, self._settings)
+                self._telling = Telling(store, self._on_trouble, ports, self._settings)
                 self._telling.start()
         except BaseException:
             await store.close()

@@ -62,6 +62,8 @@ def _here(store: Store, lock: str) -> str:
 
 def _is_dead(worker: WorkerRow, lock: str, clock: Clock) -> bool:
     """Its lock is free, its machine has booted since, or its lease is over, in the store and in its file. Raises OSError."""
+    if worker.is_expired is not None:
+        return _is_dead_anywhere(worker, lock, clock, worker.is_expired)
     if is_gone(lock) and (lock == worker.lock or os.path.exists(lock)):  # a file that was never here says nothing
         return True
     here = _boot_id()
@@ -69,6 +71,14 @@ def _is_dead(worker: WorkerRow, lock: str, clock: Clock) -> bool:
         return True
     now = clock.since_boot()
     return now > worker.expires_at and now > promised_until(lock)
+
+
+def _is_dead_anywhere(worker: WorkerRow, lock: str, clock: Clock, is_expired: bool) -> bool:
+    """Of a store that several machines share: only a file that is here and that this very machine knows says anything."""
+    is_here = worker.boot == _boot_id() and os.path.exists(lock)
+    if is_here and is_gone(lock):
+        return True
+    return is_expired and not (is_here and clock.since_boot() <= promised_until(lock))
 
 
 @cache

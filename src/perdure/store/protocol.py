@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from perdure.clock import Instant, Microseconds
+from perdure.clock import Clock, Instant, Microseconds
 from perdure.errors import StoreError
 from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
@@ -205,6 +205,9 @@ class Store(Oversight, Protocol):
     @property
     def locks_folder(self) -> str | None:
         """Where workers of this host keep their lock files; None where one process is all there is (memory)."""
+
+    def authority(self, host: Clock) -> Clock:
+        """The clock that counts for what this store holds, as this process can read it at any time. Once the store is open."""
 
     @property
     def shares_commits(self) -> bool:

@@ -1,5 +1,6 @@
 """One checkpoint: a look at what has to be known, then one transaction that begins with the fence."""
 
+from dataclasses import replace
 from functools import partial
 
 from asyncpg import exceptions
@@ -12,9 +13,7 @@ from perdure.store.postgresql.failures import REFUSES_DATA, DataRefused
 from perdure.store.postgresql.looking import Seen, look
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.writing import rare_rows, write_common, write_rare
-from perdure.store.protocol import BadItem, Checkpoint, Claimed, Committed, FenceLost
-
-LOOKS_MOST = 5  # what is wanted of a run changes as fast as people type
+from perdure.store.protocol import BadItem, Change, Checkpoint, Claimed, Committed, FenceLost, Written
 
 
 class Moved(Exception):
@@ -26,73 +25,77 @@ class Refused(Exception):
 
 
 async def checkpoint(connections: Connections, scope: Scope, batch: Checkpoint, inbox_page: int, claim_page: int) -> Committed:
-    """Raises FenceLost, BadItem, UnknownOutcome, StoreError."""
-    seen = await see(connections, scope, batch, inbox_page)
-    for _ in range(LOOKS_MOST):
+    """Looks without a lock first, for what is looked at hardly ever changes before it is written; then with the runs locked.
+
+    Raises FenceLost, BadItem, UnknownOutcome, StoreError.
+    """
+    writing = Writing(scope, batch, inbox_page, claim_page)
+    try:
+        seen = await connections.read(writing.look)
         try:
-            return await Writing(connections, scope, batch, seen, inbox_page, claim_page).commit()
-        except Moved:
-            seen = await see(connections, scope, batch, inbox_page)
-        except Refused as refused:
-            raise await why_refused(connections, scope, batch) from refused
-        except (DataRefused, *REFUSES_DATA) as error:
-            raise await culprit(connections, scope, batch, seen, inbox_page, error) from error
-    changing = StoreError(f"worker {batch.incarnation}: its runs are changed again and again; nothing was written, try again")
-    raise await culprit(connections, scope, batch, seen, inbox_page, changing)
-
-
-async def see(connections: Connections, scope: Scope, batch: Checkpoint, inbox_page: int) -> Seen:
-    return await connections.read(lambda db: look(db, scope, batch.changes, inbox_page, claims=batch.claims is not None))
+            written, rows = writing.gathered(seen)
+            write = partial(writing.write, seen=seen, written=written, rows=rows)
+            return await (connections.write(write) if writing.is_one_statement(rows) else connections.transact(write))
+        except Moved:  # nothing was written
+            return await connections.transact(writing.look_and_write)
+    except Refused as refused:
+        raise await why_refused(connections, scope, batch) from refused
+    except (Moved, DataRefused, *REFUSES_DATA) as error:
+        raise await culprit(connections, writing, error) from error
 
 
 class Writing:
-    """One try."""
+    """What one checkpoint does with a connection."""
 
-    def __init__(self, connections: Connections, scope: Scope, batch: Checkpoint, seen: Seen, inbox_page: int, claim_page: int) -> None:
-        self._connections = connections
-        self._scope = scope
-        self._batch = batch
-        self._seen = seen
+    def __init__(self, scope: Scope, batch: Checkpoint, inbox_page: int, claim_page: int) -> None:
+        self.batch = batch
+        self.scope = scope
         self._inbox_page = inbox_page
         self._claim_page = claim_page
 
-    async def commit(self) -> Committed:
-        gathering = Gathering(self._seen, self._scope.namespace, self._batch.incarnation, self._seen.now, self._inbox_page)
-        self._written = [gathering.add(change) for change in self._batch.changes]
-        self._rows, self._rare = gathering.rows, rare_rows(gathering.rows)
+    async def look(self, db: Connection) -> Seen:
+        return await look(db, self.scope, self.batch.changes, self._inbox_page, claims=self.batch.claims is not None)
+
+    async def look_and_write(self, db: Connection) -> Committed:
+        """What is wanted of these runs, and what is sent to them, waits until this is committed."""
+        run_ids = [change.run_id for change in self.batch.changes]
+        await db.execute(self.scope.sql("checkpoints", "lock"), self.scope.namespace, run_ids)
+        seen = await self.look(db)
+        return await self.write(db, seen, *self.gathered(seen))
+
+    def alone(self, change: Change) -> "Writing":
+        """The same with one change only."""
+        return Writing(self.scope, replace(self.batch, changes=[change], claims=None, lists_owned=False), self._inbox_page, 0)
+
+    def is_one_statement(self, rows: Rows) -> bool:
+        return self.batch.claims is None and not self.batch.lists_owned and not rare_rows(rows)
+
+    def gathered(self, seen: Seen) -> tuple[list[Written], Rows]:
+        gathering = Gathering(seen, self.scope.namespace, self.batch.incarnation, seen.now, self._inbox_page)
+        return [gathering.add(change) for change in self.batch.changes], gathering.rows
+
+    async def write(self, db: Connection, seen: Seen, written: list[Written], rows: Rows) -> Committed:
+        """Raises Moved, Refused, and what the database refuses."""
+        await self._pass(db, rows, seen)
+        if rare := rare_rows(rows):
+            await write_rare(db, self.scope, rare)
         claimed: list[Claimed] = []
         suspects_wait, owned = False, None
-        if self._rare or self._batch.claims is not None or self._batch.lists_owned:
-            claimed, suspects_wait, owned = await self._connections.transact(self._all)
-        else:
-            await self._connections.write(self._common)
-        return Committed(self._seen.now, self._written, claimed, owned, suspects_wait)
+        if self.batch.claims is not None:
+            claimed, suspects_wait = await claim(db, self.scope, seen, self.batch, self.batch.claims, self._claim_page)
+            await insert_started(db, self.scope, claimed)
+        if self.batch.lists_owned:
+            found = await db.fetch(self.scope.sql("claims", "owned"), self.scope.namespace, self.batch.incarnation)
+            owned = frozenset(row[0] for row in found)
+        return Committed(seen.now, written, claimed, owned, suspects_wait)
 
-    async def _common(self, db: Connection) -> None:
-        await pass_and_write(db, self._scope, self._batch, self._rows, self._seen)
-
-    async def _all(self, db: Connection) -> tuple[list[Claimed], bool, frozenset[str] | None]:
-        await self._common(db)
-        await write_rare(db, self._scope, self._rare)
-        claimed: list[Claimed] = []
-        suspects_wait, owned = False, None
-        if self._batch.claims is not None:
-            claimed, suspects_wait = await claim(db, self._scope, self._seen, self._batch, self._batch.claims, self._claim_page)
-            await insert_started(db, self._scope, claimed)
-        if self._batch.lists_owned:
-            rows = await db.fetch(self._scope.sql("claims", "owned"), self._scope.namespace, self._batch.incarnation)
-            owned = frozenset(row[0] for row in rows)
-        return claimed, suspects_wait, owned
-
-
-async def pass_and_write(db: Connection, scope: Scope, batch: Checkpoint, rows: Rows, seen: Seen) -> None:
-    """Raises Moved, Refused, and what the database refuses."""
-    try:
-        passed = await write_common(db, scope, batch, rows, seen)
-    except exceptions.DivisionByZeroError as moved:
-        raise Moved from moved
-    if not passed:
-        raise Refused
+    async def _pass(self, db: Connection, rows: Rows, seen: Seen) -> None:
+        try:
+            passed = await write_common(db, self.scope, self.batch, rows, seen)
+        except exceptions.DivisionByZeroError as moved:
+            raise Moved from moved
+        if not passed:
+            raise Refused
 
 
 async def why_refused(connections: Connections, scope: Scope, batch: Checkpoint) -> StoreError:
@@ -114,27 +117,24 @@ class Undo(Exception):
     """Ends a transaction that was only to see whether it can be written."""
 
 
-async def culprit(connections: Connections, scope: Scope, batch: Checkpoint, seen: Seen, inbox_page: int, error: Exception) -> Exception:
+async def culprit(connections: Connections, writing: Writing, error: Exception) -> Exception:
     """Writes change by change to see which is refused; all of it is undone."""
-    for change in batch.changes:
-        alone = Checkpoint(batch.incarnation, batch.number, batch.lease, [change])
+    for change in writing.batch.changes:
         try:
-            await connections.transact(partial(attempt, scope=scope, batch=alone, seen=seen, inbox_page=inbox_page))
+            await connections.transact(partial(attempt, alone=writing.alone(change)))
         except Undo:  # this one can be written
             continue
         except Moved:
             return BadItem(change.run_id, "belongs to another worker or has ended; nothing was written")
         except Refused:
-            return await why_refused(connections, scope, batch)
+            return await why_refused(connections, writing.scope, writing.batch)
         except (DataRefused, *REFUSES_DATA) as refusal:
             return BadItem(change.run_id, f"cannot be written: {refusal}")
-    return error
+    return StoreError(
+        f"worker {writing.batch.incarnation}: its runs changed while they were written ({error}); nothing was written, try again"
+    )
 
 
-async def attempt(db: Connection, scope: Scope, batch: Checkpoint, seen: Seen, inbox_page: int) -> None:
-    gathering = Gathering(seen, scope.namespace, batch.incarnation, seen.now, inbox_page)
-    for change in batch.changes:
-        gathering.add(change)
-    await pass_and_write(db, scope, batch, gathering.rows, seen)
-    await write_rare(db, scope, rare_rows(gathering.rows))
+async def attempt(db: Connection, alone: Writing) -> None:
+    await alone.look_and_write(db)
     raise Undo

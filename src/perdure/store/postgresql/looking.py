@@ -59,14 +59,23 @@ class Seen:
         return [(row["number"], row["id"]) for row in self._signals[run_id][:upto]]
 
 
+def heard(scope: Scope, seen: Seen) -> Seen:
+    if scope.authority is not None:
+        scope.authority.read(seen.now)
+    return seen
+
+
 async def look(db: Connection, scope: Scope, changes: Sequence[Change], inbox_page: int, *, claims: bool) -> Seen:
     asking = [change for change in changes if change.reads_inbox or change.ending is not None]
+    if not asking and not claims:
+        return heard(scope, Seen(await db.fetchval(scope.sql("checkpoints", "now"), scope.now())))
     values = (scope.namespace, [change.run_id for change in asking], inbox_page + 1, scope.now(), claims)
     seen = Seen(0)
     for row in await db.fetch(scope.sql("checkpoints", "look"), *values):
         match row["what"]:
             case "now":
                 seen.now = row["number"]
+                heard(scope, seen)
             case "run":
                 seen.changed_wishes[row["run_id"]] = row["number"]
             case "wish":

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from perdure.clock import Clock, Instant, Microseconds
+from perdure.store.postgresql.moments import DatabaseClock
 from perdure.store.postgresql.queries import SCHEMA, named_queries
 
 
@@ -13,6 +14,8 @@ class Scope:
     namespace: str
     schema: str = SCHEMA
     clock: Clock | None = None
+    authority: DatabaseClock | None = None
+    """Told what the clock of the database says whenever it was read."""
 
     def sql(self, subject: str, name: str) -> str:
         return named_queries(subject, self.schema)[name]

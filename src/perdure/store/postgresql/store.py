@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from perdure.clock import Clock, Instant, Microseconds
+from perdure.clock import Clock, HostClock, Instant, Microseconds
 from perdure.errors import SchemaTooOld, StoreError, StoreNotFound
 from perdure.model.findings import Finding, Group
 from perdure.model.records import Record
@@ -29,6 +29,9 @@ from perdure.store.postgresql import (
 from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.connections import Committing, Connections, commit_as_asked
 from perdure.store.postgresql.hints import Hints
+from perdure.store.postgresql.looking import look
+from perdure.store.postgresql.moments import DatabaseClock
+from perdure.store.postgresql.places import locks_folder
 from perdure.store.postgresql.renewer import Renewer
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.starting import Starting
@@ -52,13 +55,15 @@ class PostgresqlStore:
         claim_page: int = DEFAULTS.claim_page,
     ) -> None:
         self._address = address
-        self._scope = Scope(namespace, address.schema, clock)
+        self._authority = DatabaseClock(HostClock())
+        self._scope = Scope(namespace, address.schema, clock, self._authority)
         self._commit = commit
         self._python = python
         self._inbox_page = inbox_page
         self._claim_page = claim_page
         self._opened: Connections | None = None
         self._renewer = Renewer(address, self._scope)
+        self._locks_folder: str | None = None
 
     async def open(self, *, create: bool, migrate: bool) -> None:
         if self._opened is not None:
@@ -69,6 +74,9 @@ class PostgresqlStore:
         except BaseException:
             await connections.close()
             raise
+        if self._scope.clock is None:
+            await connections.read(lambda db: look(db, self._scope, (), 0, claims=False))
+            self._locks_folder = await connections.read(lambda db: locks_folder(db, self._scope))
         self._opened = connections
         self._starting = Starting(connections, self._scope)
         self._hints = Hints(connections, self._scope)
@@ -107,7 +115,11 @@ class PostgresqlStore:
 
     @property
     def locks_folder(self) -> str | None:
-        return None
+        """Of this host and user. Whoever finds a worker's file there knows more than its lease says; elsewhere the lease decides."""
+        return self._locks_folder
+
+    def authority(self, host: Clock) -> Clock:
+        return host if self._scope.clock is not None else self._authority
 
     @property
     def shares_commits(self) -> bool:

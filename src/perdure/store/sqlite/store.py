@@ -113,6 +113,9 @@ class SqliteStore:
     def locks_folder(self) -> str | None:
         return None if self._database.is_memory else f"{self._database.path}-locks"
 
+    def authority(self, host: Clock) -> Clock:
+        return host
+
     @property
     def shares_commits(self) -> bool:
         return True

@@ -28,6 +28,14 @@ select 'dead', owners.owner, null, null, null, null, null from (
         and not exists (select 1 from perdure.workers where namespace = $1 and incarnation = owners.owner and state = 'live')
 ) as owners;
 
+-- name: now
+-- The time by the clock of the database, for a checkpoint that has nothing else to know.
+select coalesce($1::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint);
+
+-- name: lock
+-- Nobody changes these runs, or what is wanted of them, until the transaction ends; in the order in which everybody locks them.
+select 1 from perdure.runs where namespace = $1 and id = any($2::text[]) order by id for update;
+
 -- name: append
 -- The fence, and records: all of it, or nothing. True if this incarnation is live and the checkpoint before is the last committed.
 with fence as (
