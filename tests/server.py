@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pwd
+import re
 import select
 import shutil
 import signal
@@ -12,9 +13,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,12 @@ SETTINGS = {
     "shared_buffers": "64MB",
     "log_min_messages": "fatal",
 }
+PREPARED = (
+    "create role checked login password 'right'",  # the only one that needs a password
+    "create role stranger login",
+    "create database closed",
+    "revoke connect on database closed from public",
+)
 
 
 @dataclass(frozen=True)
@@ -86,22 +94,27 @@ def database() -> Server:
     return server
 
 
+def in_postgresql(statement: str) -> str:
+    """A statement written for SQLite: its placeholders and its bytes."""
+    numbers = count(1)
+    statement = re.sub(r"\?(?!\d)", lambda _: f"${next(numbers)}", statement)
+    statement = re.sub(r"\?(\d)", r"$\1", statement)
+    return re.sub(r"\bx'([0-9a-f]*)'", r"'\\x\1'::bytea", statement)
+
+
 def ask(address: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     """Blocking, past every store; tables are those of the schema in the address."""
     url, _, schema = address.partition("?schema=")
-    answers: list[list[tuple[Any, ...]]] = []
 
-    async def fetch() -> None:
+    async def fetch() -> list[tuple[Any, ...]]:
         db = await asyncpg.connect(url, server_settings={"search_path": schema or "public"})
         try:
-            answers.append([tuple(row) for row in await db.fetch(statement, *values)])
+            return [tuple(row) for row in await db.fetch(statement, *values)]
         finally:
             await db.close()
 
-    thread = threading.Thread(target=lambda: asyncio.run(fetch()))  # a test that asks may itself run in an event loop
-    thread.start()
-    thread.join()
-    return answers[0]
+    with ThreadPoolExecutor(1) as thread:  # a test that asks may itself run in an event loop
+        return thread.submit(lambda: asyncio.run(fetch())).result()
 
 
 # ── starting it ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,6 +126,8 @@ def start(folder: Path) -> tuple[Server, subprocess.Popen[bytes]]:
     data = folder / "data"
     arguments = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-U", "perdure", "-D", str(data)]
     subprocess.run([str(programs / "initdb"), *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **identity)
+    access = data / "pg_hba.conf"
+    access.write_text(f"host all checked 127.0.0.1/32 scram-sha-256\n{access.read_text()}")  # the others are trusted
     port = free_port()
     settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
     command = [
@@ -179,6 +194,8 @@ def guard(folder: Path, owner: int) -> None:
         os._exit(0 if os.read(reading, 1) else 1)  # whoever asked goes on once it is there
     os.setsid()
     server, process = start(folder)
+    for statement in PREPARED:
+        ask(server.url("postgres"), statement)
     (folder / "server.tmp").write_text(json.dumps(asdict(server)))
     (folder / "server.tmp").rename(folder / "server.json")
     os.write(writing, b"1")

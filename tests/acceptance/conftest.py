@@ -1,16 +1,46 @@
-"""Every acceptance test may ask for a `stage`: a store file in a folder of its own, with a clock that can be moved."""
+"""Every acceptance test may ask for a `stage`: a store in a place of its own, with a clock that can be moved."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from tests.acceptance.harness import Stage
 
+ON_BOTH = (
+    "test_g01_acknowledged_is_durable",
+    "test_g02_one_record_per_position",
+    "test_g03_steps_at_least_once",
+    "test_g04_at_most_once",
+    "test_g06_start_is_idempotent",
+    "test_g07_messages_exactly_once",
+    "test_g08_order",
+    "test_g09_timers",
+    "test_g10_fencing",
+    "test_g11_nothing_is_stranded",
+    "test_g13_the_end_is_the_end",
+    "test_g15_limits",
+)
+"""The promises that rest on the store: their tests run on SQLite and on PostgreSQL. What rests on the engine alone is shown once."""
+
+OF_SQLITE = {
+    "test_a_start_is_not_acknowledged_before_its_commit": "looks from the outside at the transaction that is about to be committed",
+    "test_code_does_not_go_on_before_the_commit_that_holds_the_result": "the same",
+    "test_more_signals_than_one_checkpoint_reads_keep_their_order": "sends them all at once: then there is an order only where one thread writes",
+    "test_the_store_refuses_a_second_record_for_a_position": "by the error of this database; the contract shows it of both",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "stage" in metafunc.fixturenames:
+        is_on_both = Path(metafunc.module.__file__).stem in ON_BOTH and metafunc.function.__name__ not in OF_SQLITE
+        metafunc.parametrize("stage", ["sqlite", "postgresql"] if is_on_both else ["sqlite"], indirect=True)
+
 
 @pytest_asyncio.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
+async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path, request.param)
     try:
         yield stage
     finally:

@@ -1,7 +1,6 @@
 """The stores that the contract holds for: how to make one, reach it a second time, break its commits and damage its bytes."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from perdure.store.sqlite.statements import fetch
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.sqlite.threads import ThreadRunner
 from perdure.store.sqlite.transactions import commit_transaction
-from tests.server import ask, new_address
+from tests.server import ask, in_postgresql, new_address
 
 T = TypeVar("T")
 
@@ -135,8 +134,7 @@ class PostgresqlPlace:
         return await self.open(commit=commit), faults
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        statement = re.sub(r"x'([0-9a-f]*)'", r"'\\x\1'::bytea", statement)
-        return ask(self.address, statement, *values)
+        return ask(self.address, in_postgresql(statement), *values)
 
     async def ids_in_inboxes(self, store: Store) -> list[str]:
         return [row[0] for row in self.execute("select id from inbox")]
