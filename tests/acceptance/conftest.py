@@ -25,9 +25,12 @@ ON_BOTH = (
 """The promises that rest on the store: their tests run on SQLite and on PostgreSQL. What rests on the engine alone is shown once."""
 
 OF_SQLITE = {
-    "test_a_start_is_not_acknowledged_before_its_commit": "looks from the outside at the transaction that is about to be committed",
+    "test_a_start_is_not_acknowledged_before_its_commit": "looks into a transaction before its commit",
     "test_code_does_not_go_on_before_the_commit_that_holds_the_result": "the same",
-    "test_more_signals_than_one_checkpoint_reads_keep_their_order": "sends them all at once: then there is an order only where one thread writes",
+    "test_more_signals_than_one_checkpoint_reads_keep_their_order": "sends all at once: then they have an order only where one thread writes",
+    "test_the_order_holds_although_the_clock_was_set_back_between_the_sends": "rests on a start and its claim being one transaction",
+    "test_a_failing_sweep_is_met_again_and_finds_what_the_first_one_missed": "the same: on PostgreSQL the other engine may claim it",
+    "test_a_death_that_could_not_be_written_down_is_written_down_by_the_next_sweep": "the same",
     "test_the_store_refuses_a_second_record_for_a_position": "by the error of this database; the contract shows it of both",
 }
 

@@ -72,10 +72,7 @@ async def test_f23_backends_that_are_killed_again_and_again_cost_time_and_nothin
         runs = [await engine.start(sequence, f"run-{number}", id=f"run-{number}") for number in range(RUNS)]
         finishing = asyncio.create_task(finish(runs))
         while not finishing.done():
-            ask(
-                address,
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'perdure' and datname = current_database()",
-            )
+            ask(address, KILL)
             await asyncio.wait([finishing], timeout=0.15)
         await finishing
 

@@ -12,6 +12,8 @@ from textwrap import dedent
 
 import pytest
 
+from tests.server import new_address
+
 SECONDS_MOST = 30.0
 APP = """
     import os
@@ -34,11 +36,12 @@ APP = """
 class Fleet:
     """`perdure worker` in a folder of its own; what it says is gathered in a file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = "sqlite") -> None:
         self.folder = folder
+        url = f"sqlite:///{folder / 'store.db'}" if kind == "sqlite" else new_address()
         (folder / "app.py").write_text(dedent(APP))
         (folder / "touched").mkdir()
-        self.environment = os.environ | {"PERDURE_STORE": f"sqlite:///{folder / 'store.db'}"}
+        self.environment = os.environ | {"PERDURE_STORE": url}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
@@ -81,13 +84,17 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+ON_BOTH = pytest.mark.parametrize("fleet", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, getattr(request, "param", "sqlite"))
     yield fleet
     fleet.end()
 
 
+@ON_BOTH
 def test_as_many_workers_run_as_were_asked_for_and_share_the_runs(fleet: Fleet) -> None:
     fleet.start("app.py", "--processes", "3")
     fleet.until(lambda: len(set(fleet.workers())) == 3, "three workers")
@@ -101,6 +108,7 @@ def test_as_many_workers_run_as_were_asked_for_and_share_the_runs(fleet: Fleet) 
     assert sorted(map(int, touched)) == [*range(10), *range(1000, 1010)]
 
 
+@ON_BOTH
 def test_a_killed_worker_is_replaced_and_its_run_goes_on(fleet: Fleet) -> None:
     supervisor = fleet.start("app.py", "--processes", "2")
     fleet.until(lambda: len(set(fleet.workers())) == 2, "two workers")
@@ -130,6 +138,7 @@ def test_a_signal_to_the_supervisor_stops_all_of_them_cleanly(fleet: Fleet, numb
     assert not any(is_alive(pid) for pid in fleet.workers())
 
 
+@ON_BOTH
 def test_workers_stop_when_their_supervisor_is_killed(fleet: Fleet) -> None:
     supervisor = fleet.start("app.py", "--processes", "2")
     fleet.until(lambda: len(set(fleet.workers())) == 2, "two workers")

@@ -1,5 +1,7 @@
 """From an address to the store behind it."""
 
+from importlib.util import find_spec
+
 from perdure.clock import Clock, HostClock
 from perdure.errors import StoreError
 from perdure.store.inspection import Inspection
@@ -21,20 +23,31 @@ def open_store(url: str, *, namespace: str = "default", clock: Clock | None = No
 
 def open_postgresql(url: str, namespace: str, clock: Clock | None) -> Store:
     """Its clock is that of the database; only a test brings another. Raises StoreError where the extra is not installed."""
-    try:
-        from perdure.store.postgresql.address import address_of
-        from perdure.store.postgresql.store import PostgresqlStore
-    except ModuleNotFoundError as error:
-        if error.name != "asyncpg":
-            raise
-        raise StoreError("a store on PostgreSQL needs asyncpg, which is not installed: pip install 'perdure[postgresql]'") from error
+    need_asyncpg()
+    from perdure.store.postgresql.address import address_of
+    from perdure.store.postgresql.store import PostgresqlStore
+
     return PostgresqlStore(address_of(url), namespace=namespace, clock=None if isinstance(clock, HostClock) else clock)
+
+
+def inspect_postgresql(url: str, namespace: str) -> Inspection:
+    """Raises StoreError where the extra is not installed."""
+    need_asyncpg()
+    from perdure.store.postgresql.address import address_of
+    from perdure.store.postgresql.inspection import PostgresqlInspection
+
+    return PostgresqlInspection(address_of(url), namespace=namespace)
+
+
+def need_asyncpg() -> None:
+    if find_spec("asyncpg") is None:
+        raise StoreError("a store on PostgreSQL needs asyncpg, which is not installed: pip install 'perdure[postgresql]'")
 
 
 def open_inspection(url: str, *, namespace: str = "default") -> Inspection:
     """The same store for reading only, without a trace. Raises StoreError for another form."""
     if is_postgresql(url):
-        raise StoreError("a store on PostgreSQL cannot be looked into this way yet")
+        return inspect_postgresql(url, namespace)
     return SqliteInspection(path_of(url), namespace=namespace)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 
-from perdure.errors import StoreError
+from perdure.errors import StoreError, StoreUnavailable
 from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.failures import BEGINS_ANEW, is_lost, meaning_of, refusal_of, said
 from perdure.store.protocol import UnknownOutcome
@@ -36,8 +36,14 @@ CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 8.0  # below a lease: who waits longer has lost it
 LOCK_SECONDS = 4.0
 IDLE_SECONDS = 8.0  # in a transaction: a worker that stopped in the middle of one keeps nobody waiting longer
+RIDE_OUT_SECONDS = 4.0  # how long a server that has gone away is waited for before whoever asked is told
+PAUSE_SECONDS = 0.1
 TRIES = 10  # of what the database asked to begin anew
 BEGIN = "begin isolation level read committed"
+
+
+async def pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 async def commit_as_asked(real: Callable[[], Awaitable[T]]) -> T:
@@ -79,18 +85,20 @@ class Connections:
         self._room = asyncio.Semaphore(most)
         self._in_use = 0
         self._drained: asyncio.Future[None] | None = None
+        self._was_there = False
         self._is_closed = False
 
     async def read(self, function: Function[T]) -> T:
-        """Each statement sees one moment. Tried once more where the connection turns out to be lost."""
-        for is_last in (False, True):
+        """Each statement sees one moment. A server that goes away is waited for a little: asking again does no harm."""
+        until = self._loop.time() + RIDE_OUT_SECONDS
+        while True:
             try:
                 async with self._use() as db:
                     return await function(db)
             except Exception as error:
-                if is_last or not is_lost(error):
+                if not is_lost(error) or self._loop.time() > until:
                     raise meaning_of(error, self.address.shown) from error
-        raise AssertionError
+            await pause(PAUSE_SECONDS)
 
     async def write(self, function: Function[T]) -> T:
         """One statement that writes, which is a transaction of its own. Raises UnknownOutcome where its answer is lost."""
@@ -122,8 +130,8 @@ class Connections:
             await db.execute(BEGIN)
             try:
                 value = await function(db)
-            except Exception:
-                if not db.is_closed():
+            except Exception as error:
+                if not is_lost(error):
                     await db.execute("rollback")
                 raise
             await self._committed(partial(db.execute, "commit"))
@@ -168,7 +176,21 @@ class Connections:
             db = self._idle.pop()
             if not db.is_closed():
                 return db
-        return await connect(self.address)
+        return await self._new()
+
+    async def _new(self) -> Connection:
+        """A server that was there may be restarting: it is waited for a little. Where none ever was, the address is wrong."""
+        until = self._loop.time() + RIDE_OUT_SECONDS
+        while True:
+            try:
+                db = await connect(self.address)
+            except StoreUnavailable:
+                if not self._was_there or self._is_closed or self._loop.time() > until:
+                    raise
+            else:
+                self._was_there = True
+                return db
+            await pause(PAUSE_SECONDS)
 
     def _give_back(self, db: Connection | None, is_sound: bool) -> None:
         self._in_use -= 1
