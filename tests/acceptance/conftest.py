@@ -27,7 +27,7 @@ ON_BOTH = (
 OF_SQLITE = {
     "test_a_start_is_not_acknowledged_before_its_commit": "looks into a transaction before its commit",
     "test_code_does_not_go_on_before_the_commit_that_holds_the_result": "the same",
-    "test_more_signals_than_one_checkpoint_reads_keep_their_order": "sends all at once: then they have an order only where one thread writes",
+    "test_more_signals_than_one_checkpoint_reads_keep_their_order": "sends all at once: only where one thread writes they have an order",
     "test_the_order_holds_although_the_clock_was_set_back_between_the_sends": "rests on a start and its claim being one transaction",
     "test_a_failing_sweep_is_met_again_and_finds_what_the_first_one_missed": "the same: on PostgreSQL the other engine may claim it",
     "test_a_death_that_could_not_be_written_down_is_written_down_by_the_next_sweep": "the same",
@@ -43,7 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest_asyncio.fixture
 async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path, request.param)
+    stage = Stage(tmp_path, getattr(request, "param", "sqlite"))
     try:
         yield stage
     finally:

@@ -17,7 +17,7 @@ from perdure.engine.ports import Ports
 from perdure.settings import Settings
 from perdure.store.postgresql.address import address_of
 from perdure.store.postgresql.store import PostgresqlStore
-from perdure.store.protocol import Store
+from perdure.store.protocol import Outlook, Store, Survey
 from perdure.store.sqlite.database import Database
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.sqlite.threads import ThreadRunner
@@ -87,7 +87,7 @@ class WatchedStore(SqliteStore):
     def __init__(self, path: str, stage: "Stage", **kwargs: Any) -> None:
         super().__init__(path, **kwargs)
         self._stage = stage
-        self.sweeps = 0
+        self.surveys = self.sweeps = 0
 
     async def open(self, *, create: bool, migrate: bool) -> None:
         runner = ThreadRunner(Database(self.database.path), self._stage.commits)
@@ -103,9 +103,13 @@ class WatchedStore(SqliteStore):
         self._stage.on_answer(done)
         return done
 
-    async def bury(self) -> Sequence[str]:
-        self.sweeps += 1  # the last thing a sweep does
-        return await super().bury()
+    async def survey(self, workflows: Sequence[str]) -> Survey:
+        self.surveys += 1  # the first thing a sweep does
+        return await super().survey(workflows)
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
+        self.sweeps = self.surveys  # what follows a sweep, or a hint
+        return await super().outlook(workflows, owner, limit)
 
 
 class WatchedPostgresqlStore(PostgresqlStore):
@@ -114,7 +118,7 @@ class WatchedPostgresqlStore(PostgresqlStore):
     def __init__(self, address: str, stage: "Stage", **kwargs: Any) -> None:
         super().__init__(address_of(address), commit=stage.commits.around, **kwargs)
         self._stage = stage
-        self.sweeps = 0
+        self.surveys = self.sweeps = 0
 
     @property
     def locks_folder(self) -> str | None:
@@ -128,9 +132,13 @@ class WatchedPostgresqlStore(PostgresqlStore):
         self._stage.on_answer(done)
         return done
 
-    async def bury(self) -> Sequence[str]:
-        self.sweeps += 1  # the last thing a sweep does
-        return await super().bury()
+    async def survey(self, workflows: Sequence[str]) -> Survey:
+        self.surveys += 1  # the first thing a sweep does
+        return await super().survey(workflows)
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
+        self.sweeps = self.surveys  # what follows a sweep, or a hint
+        return await super().outlook(workflows, owner, limit)
 
 
 class Stage:

@@ -167,6 +167,25 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """What a sweep has to look at, as of one moment; all of it is asked for at once, for an idle worker asks for ever."""
+
+    workers: Sequence[WorkerRow]
+    has_missed: bool  # `wake_missed` would find something
+    has_outdated: bool  # `forget_outdated` would
+    is_claimable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a worker may do next, as of one moment."""
+
+    addressed: Sequence[str]  # its runs that have signals in their inbox or of which something is wanted
+    is_claimable: bool
+    next_wake: Instant | None  # the earliest moment yet to come at which a run that nobody owns is due
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     row: RunRow
     is_new: bool
@@ -251,6 +270,10 @@ class Store(Oversight, Protocol):
         """Delete rows of dead workers that own nothing; returns their lock files."""
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def survey(self, workflows: Sequence[str]) -> Survey: ...
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook: ...
 
     async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
         """The earliest moment yet to come at which a run of these workflows that nobody owns is due."""

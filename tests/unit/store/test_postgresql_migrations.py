@@ -69,7 +69,7 @@ async def test_who_only_looks_reads_what_is_there_and_needs_no_more_than_the_rig
     await store.open(create=True, migrate=True)
     await store.start(new_run("order-1", input=b"1"))
     await store.close()
-    (schema,) = [part for part in address.split("?schema=")][1:]
+    schema = address.partition("?schema=")[2]
     ask(address, f"grant usage on schema {schema} to stranger")
     ask(address, f"grant select on all tables in schema {schema} to stranger")
 

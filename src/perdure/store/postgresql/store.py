@@ -22,6 +22,7 @@ from perdure.store.postgresql import (
     schema,
     signals,
     stranded,
+    surveys,
     troubles,
     vitals,
     workers,
@@ -35,7 +36,7 @@ from perdure.store.postgresql.places import locks_folder
 from perdure.store.postgresql.renewer import Renewer
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.starting import Starting
-from perdure.store.protocol import Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
+from perdure.store.protocol import Checkpoint, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
 
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -165,6 +166,12 @@ class PostgresqlStore:
         return await self.connections.write(lambda db: workers.bury(db, self._scope))
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def survey(self, workflows: Sequence[str]) -> Survey:
+        return await self.connections.read(lambda db: surveys.survey(db, self._scope, workflows, self._python))
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
+        return await self.connections.read(lambda db: surveys.outlook(db, self._scope, workflows, self._python, owner, limit))
 
     async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
         values = (self._scope.namespace, list(workflows), self._python, self._scope.now())
