@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import json
 import logging
 import subprocess
@@ -19,6 +18,8 @@ from figures import Figure, Repeated, as_json, repeated
 from machine import facts
 from measuring import Bench, default_folder
 from report import print_facts, print_figures
+
+from perdure.cli.collector import tune_collector
 
 Scenario = Callable[[Bench], Awaitable[list[Figure]]]
 
@@ -46,7 +47,7 @@ def main() -> int:
         print(json.dumps(measure(options)))
         return 0
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.folder) as folder:
-        known = facts(Path(folder)) | {"collector": "as `perdure worker` sets it" if options.tuned_collector else "as Python sets it"}
+        known = facts(Path(folder)) | {"collector": "as Python sets it" if options.plain_collector else "as `perdure worker` sets it"}
     if options.output == "table":
         print_facts(known)
     results: list[Repeated] = []
@@ -75,7 +76,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the counts, once")
     parser.add_argument("--repeat", type=int, metavar="N", help="how often each scenario runs (3)")
     parser.add_argument("--folder", type=Path, default=default_folder(), help=f"on the disk to measure ({default_folder()})")
-    parser.add_argument("--tuned-collector", action="store_true", help="with the garbage collector set as `perdure worker` sets it")
+    parser.add_argument("--plain-collector", action="store_true", help="with the garbage collector as Python sets it")
     parser.add_argument("--strict", action="store_true", help="exit with status 1 when a target is missed")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -89,7 +90,7 @@ def parse() -> argparse.Namespace:
 def in_a_process(name: str, options: argparse.Namespace) -> list[Figure]:
     """So that no scenario finds the memory, the caches or the garbage of another."""
     command = [sys.executable, __file__, name, "--child", "--folder", str(options.folder)] + ["--quick"] * options.quick
-    command += ["--tuned-collector"] * options.tuned_collector
+    command += ["--plain-collector"] * options.plain_collector
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return [Figure(**figure) for figure in json.loads(answer)]
 
@@ -98,9 +99,8 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     logging.disable(logging.WARNING)  # killed workers are announced; here that is meant
     module, function = SCENARIOS[options.scenarios[0]].split(":")
     scenario: Scenario = getattr(import_module(module), function)
-    if options.tuned_collector:
-        gc.freeze()
-        gc.set_threshold(20_000, 50, 100)
+    if not options.plain_collector:
+        tune_collector()
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.folder) as folder:
         bench = Bench(Path(folder).resolve(), QUICK if options.quick else 1.0)
         return [asdict(figure) for figure in asyncio.run(in_loop(scenario, bench))]

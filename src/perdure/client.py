@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_datetime, to_microseconds
+from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_microseconds
 from perdure.codec.plain import plain
 from perdure.errors import BadInput, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
 from perdure.ids import ID_BYTES, Entropy, OsEntropy, id_of, new_id
@@ -13,11 +13,13 @@ from perdure.lifecycle import Lifecycle
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow
 from perdure.model.states import RunState
+from perdure.names import checked_name, checked_text
 from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, shown
 from perdure.settings import DEFAULTS, Settings
-from perdure.status import moment, status_of, value
+from perdure.status import moment, shown_at, status_of, value
 from perdure.store.opening import open_store
 from perdure.store.protocol import Started, Store, UnknownOutcome
+from perdure.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from perdure.blocking import BlockingClient
 
 T = TypeVar("T")
-End = tuple[str, Record]  # the workflow's name and the last record
 _TRIES_MOST = 5
 _LIST_MOST = 1000
 _CURSOR_DIGITS_MOST = 18  # what the store counts its times in
@@ -35,14 +36,18 @@ SEED_BYTES = 16
 
 
 class Client:
-    """`async with Client("sqlite:///orders.db") as client:`. Refuses a store that does not exist.
+    """Starts runs and asks about them, from any process that reaches the store: `async with Client("sqlite:///orders.db") as client:`.
 
-    What it writes is on disk when the call returns. A call that raises StoreUnavailable has done nothing.
+    What it writes is on disk when the call returns. A call that raises StoreUnavailable has done nothing. `namespace` keeps runs apart that
+    share a store: ids, lists and workers of one know nothing of another's. Entering it raises StoreNotFound where there is no store, and
+    another StoreError where it cannot be used; a worker, or `perdure db migrate`, makes one.
     """
 
     def __init__(self, url: str, *, namespace: str = "default", settings: Settings = DEFAULTS) -> None:
-        self._url = url
-        self._namespace = namespace
+        if not isinstance(settings, Settings):
+            raise TypeError(f"settings must be Settings, not {settings!r}: replace(DEFAULTS, …)")
+        self._url = checked_text(url, "url")
+        self._namespace = checked_name(namespace, "namespace", settings.limits.id_characters)
         self._settings = settings
         self._clock: Clock = HostClock()
         self._entropy: Entropy = OsEntropy()
@@ -54,20 +59,46 @@ class Client:
         self._looking: asyncio.Future[None] | None = None
         self._looks_again = False
         self._opened: Store | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
         self.lifecycle = Lifecycle(self)
 
     @classmethod
     def blocking(cls, url: str, *, namespace: str = "default") -> "BlockingClient":
-        """The same without await: `with Client.blocking(url) as client:`."""
+        """The same without await: `with Client.blocking(url) as client:`.
+
+        Without a block it opens with its first call, once in each process that is forked, and is closed when the process ends.
+        """
         from perdure.blocking import BlockingClient  # a wrapper around this class
 
         return BlockingClient(url, namespace=namespace)
 
+    async def open(self) -> Self:
+        """The same as `async with`, where there is no block to put it in (a notebook): `close` is yours then."""
+        return await self.__aenter__()
+
+    async def close(self) -> None:
+        """Leave the block. A repeat does nothing."""
+        await self.__aexit__(None, None, None)
+
     async def __aenter__(self) -> Self:
-        self._opened = await self._open(open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False)
+        self._settle()
+        try:
+            self._opened = await self._open(
+                open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False
+            )
+        except BaseException:
+            self._home = None
+            raise
         return self
 
+    def _settle(self) -> None:
+        """On this event loop, until it is closed."""
+        if self._home is not None and not self._home.is_closed():
+            raise RuntimeError(f"this {type(self).__name__} is open already: close it first, or make another one")
+        self._home = asyncio.get_running_loop()
+
     async def __aexit__(self, *_: object) -> None:
+        self._home = None
         if self._stop_watching is not None:
             self._stop_watching()
             self._stop_watching = None
@@ -94,15 +125,21 @@ class Client:
     @property
     def _store(self) -> Store:
         if self._opened is None:
-            raise RuntimeError(f"this {type(self).__name__} is not open: use `async with {type(self).__name__}(…)`")
+            raise RuntimeError(f"this {type(self).__name__} is not open: use `async with {type(self).__name__}(…)`, or await its open()")
         return self._opened
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @overload
+    async def start(self, workflow: "Workflow[..., T]", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run[T]: ...
+    @overload
+    async def start(self, workflow: str, /, *args: Any, id: str | None = None, **kwargs: Any) -> Run: ...
     async def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run:
         """Start a run, once per id: the same id with the same input is the same run, with other input it raises RunConflict.
 
-        By function, arguments that do not fit raise BadInput naming the parameter; by name they are checked by the worker that runs it.
+        When it returns, the run is on disk; whether a worker is alive makes no difference. After an error or a crash, repeat it with the
+        same id. Without an id each call is a new run. By function, arguments that do not fit raise BadInput naming the parameter; by name
+        they are checked by the worker that runs it. EncodeError: no JSON by its type hint; PayloadTooLarge: above 1 MiB.
         """
         known = self._known(workflow)
         limit = self._settings.limits.payload_bytes
@@ -111,10 +148,12 @@ class Client:
 
             name = str(workflow)
             return await self._start(name, encode_unbound(args, kwargs, what=f"workflow {name}", limit=limit), id)
-        return await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id)
+        run = await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id)
+        run._workflow = known
+        return run
 
     async def start_input(self, workflow: str, given: Mapping[str, Any], *, id: str | None = None) -> Run:
-        """Start by name with a JSON object by parameter name."""
+        """Start by name with a JSON object by parameter name, as a web request or the command line has it. Raises what `start` raises."""
         known = self._known(workflow)
         limit = self._settings.limits.payload_bytes
         if known is None:
@@ -125,7 +164,7 @@ class Client:
 
     def _known(self, workflow: "Workflow[..., Any] | str") -> "Workflow[..., Any] | None":
         if isinstance(workflow, str):
-            _checked(workflow, "workflow name", self._settings.limits.id_characters)
+            checked_name(workflow, "workflow name", self._settings.limits.id_characters)
             return self._workflows.get(workflow)
         from perdure.authoring.workflow import Workflow
 
@@ -137,7 +176,7 @@ class Client:
         from perdure.codec.values import canonical, digest
 
         chance = self._entropy.bytes(ID_BYTES + SEED_BYTES)
-        run_id = id_of(self._clock.now(), chance[:ID_BYTES]) if id is None else _checked(id, "id", self._settings.limits.id_characters)
+        run_id = id_of(self._clock.now(), chance[:ID_BYTES]) if id is None else checked_name(id, "id", self._settings.limits.id_characters)
         input_hash = digest(name.encode() + b"\0" + canonical(payload))
         run = NewRun(run_id, name, payload, input_hash, chance[ID_BYTES:])
         started = await self._repeated(lambda: self._store_start(run))
@@ -171,17 +210,23 @@ class Client:
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self, id: str) -> Run:
-        """A handle; no I/O, the run need not exist."""
-        return Run(self, id)
+        """A handle; no I/O, the run need not exist. Raises BadInput for what is no text."""
+        return Run(self, checked_text(id, "id"))
 
     async def runs(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
-        """Newest first. `status` is a state: pending, running, waiting, paused, quarantined, completed, failed, cancelled."""
-        if not 1 <= limit <= _LIST_MOST:
-            raise BadInput(f"limit must be between 1 and {_LIST_MOST}, not {limit}")
+        """A page of runs, newest first. `status`: pending, running, waiting, paused, quarantined, completed, failed or cancelled.
+
+        `limit`: 1 to 1000. Pass the page's `cursor` to get the next one; a page takes no longer among a million runs. Raises BadInput for
+        a workflow, status, limit or cursor that is none.
+        """
+        if type(limit) is not int or not 1 <= limit <= _LIST_MOST:
+            raise BadInput(f"limit must be a whole number between 1 and {_LIST_MOST}, not {limit!r}")
         state = None if status is None else _state(status)
+        if workflow is not None:
+            checked_name(workflow, "workflow name", self._settings.limits.id_characters)
         found = await self._store.runs(workflow=workflow, state=state, limit=limit + 1, before=_place(cursor))
         runs = [
-            RunSummary(one.id, one.workflow, one.state.value, to_datetime(one.created_at), moment(one.ended_at), value(one.note))
+            RunSummary(one.id, one.workflow, one.state.value, shown_at(one.created_at), moment(one.ended_at), value(one.note))
             for one in found[:limit]
         ]
         last = found[limit - 1] if len(found) > limit else None
@@ -200,15 +245,16 @@ class Client:
 
     async def history_of(self, run_id: str) -> list[RunRecord]:
         await self._row(run_id)
-        return [shown(record) for record in await self._store.history(run_id)]
+        generations = await self._store.history(run_id)
+        return [shown(record, generation) for generation, records in generations.items() for record in records]
 
     async def send_signal(self, run_id: str, topic: str, payload: Any, key: str | None) -> None:
         from perdure.codec.values import encode
 
         limits = self._settings.limits
-        _checked(topic, "topic", limits.id_characters)
+        checked_name(topic, "topic", limits.id_characters)
         if key is not None:
-            _checked(key, "key", limits.id_characters)
+            checked_name(key, "key", limits.id_characters)
         encoded = encode(payload, Any, what=f"signal {topic}", limit=limits.payload_bytes)
         signal_id = new_id(self._clock.now(), self._entropy)
         signal = NewSignal(run_id, signal_id, topic, encoded, key or f"~{signal_id}")
@@ -228,16 +274,17 @@ class Client:
 
     # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def wait_for_result(self, run_id: str, timeout: Duration | None) -> Any:
+    async def wait_for_result(self, run_id: str, timeout: Duration | None, known: "Workflow[..., Any] | None" = None) -> Any:
+        """Decoded as this client knows the workflow, or else as whoever started it does (`known`)."""
         seconds = None if timeout is None else to_microseconds(timeout, "timeout") / SECOND
         if seconds is None:
-            return self._result_of(run_id, *await self._wait_for_end(run_id))
+            return self._result_of(run_id, *await self._wait_for_end(run_id), known)
         try:
             async with asyncio.timeout(seconds):
                 workflow, last = await self._wait_for_end(run_id)
         except TimeoutError:
             raise TimeoutError(f"run {run_id!r} has not ended within {seconds:g} s; it goes on, ask again") from None
-        return self._result_of(run_id, workflow, last)
+        return self._result_of(run_id, workflow, last, known)
 
     async def _wait_for_end(self, run_id: str) -> tuple[str, Record | None]:
         """The workflow's name and the last record; None of a cancelled run."""
@@ -254,7 +301,7 @@ class Client:
         """Whether a worker in this process has the run and will say when it ends."""
         return False
 
-    def _result_of(self, run_id: str, workflow: str, last: Record | None) -> Any:
+    def _result_of(self, run_id: str, workflow: str, last: Record | None, known: "Workflow[..., Any] | None" = None) -> Any:
         if last is None or last.kind not in (RecordKind.COMPLETED, RecordKind.FAILED):
             raise RunCancelled(f"run {run_id!r} was cancelled")
         if last.kind is RecordKind.FAILED:
@@ -262,7 +309,7 @@ class Client:
 
             cause = decode_failure(last.error or b"{}")
             raise RunFailed(f"run {run_id!r} of workflow {workflow!r} failed: {type(cause).__name__}: {cause}") from cause
-        known = self._workflows.get(workflow)
+        known = self._workflows.get(workflow, known)
         payload = last.output or b"null"
         return known.returns.decode(payload) if known is not None else plain(payload, what=f"result of run {run_id}")
 
@@ -319,40 +366,6 @@ class Client:
             watcher.tell((workflow, last))
 
 
-class Watcher:
-    """Somebody who waits for the end of a run."""
-
-    __slots__ = ("_told",)
-
-    def __init__(self) -> None:
-        self._told: asyncio.Future[End | None] = asyncio.get_running_loop().create_future()
-
-    def tell(self, end: End | None) -> None:
-        """It has ended, and how if that is known."""
-        if not self._told.done():
-            self._told.set_result(end)
-
-    def give_up(self, why: str) -> None:
-        """Nobody will tell any more."""
-        if not self._told.done():
-            self._told.set_exception(RuntimeError(why))
-            self._told.exception()  # seen: whoever waits may be looking at the store just now
-
-    async def next_look(self) -> End | None:
-        """Wait until told; what is told meanwhile is not missed."""
-        end = await self._told
-        self._told = asyncio.get_running_loop().create_future()
-        return end
-
-
-def _checked(name: str, what: str, characters_most: int) -> str:
-    if not 0 < len(name) <= characters_most:
-        raise BadInput(f"{what} must be a text of 1 to {characters_most} characters, not {str(name)[:50]!r}")
-    if not name.isprintable():
-        raise BadInput(f"{what} must be printable: {name!r}")
-    return name
-
-
 def _state(status: str) -> RunState:
     try:
         return RunState(status)
@@ -363,7 +376,7 @@ def _state(status: str) -> RunState:
 def _place(cursor: str | None) -> tuple[Instant, str] | None:
     if cursor is None:
         return None
-    at, _, run_id = cursor.partition("-")
+    at, _, run_id = checked_text(cursor, "cursor").partition("-")
     if not (at.isascii() and at.isdigit() and len(at) <= _CURSOR_DIGITS_MOST) or not run_id:
         raise BadInput(f"this is no cursor of a page: {cursor!r}")
     return int(at), run_id

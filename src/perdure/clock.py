@@ -48,6 +48,8 @@ def to_datetime(instant: Instant) -> datetime:
 
 def to_instant(when: datetime) -> Instant:
     """Refuses naive datetimes with ValueError: nobody knows which moment they mean."""
+    if not isinstance(when, datetime):
+        raise TypeError(f"a moment must be an aware datetime, not {when!r}")
     if when.tzinfo is None or when.utcoffset() is None:
         raise ValueError(f"{when!r} has no time zone; use datetime.now(UTC) or zoneinfo.ZoneInfo")
     return (min(when, _LAST) - EPOCH) // timedelta(microseconds=1)

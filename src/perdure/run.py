@@ -2,19 +2,32 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from perdure.clock import Duration, to_datetime
 from perdure.codec.plain import describe_failure, plain
 from perdure.model.records import Record
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from perdure.authoring.workflow import Workflow
     from perdure.client import Client
+
+    R = TypeVar("R", default=Any)  # so that `Run` alone is a run of whatever result; the standard library has defaults from 3.13 on
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One entry of a history, decoded. `error` has type, message and traceback; `attempt` is the try that gave the outcome."""
+    """One entry of a history, decoded. `error` has type, message and traceback; `attempt` is the try that gave the outcome.
+
+    `generation` grows with each `continue_as_new` and each retry. Positions are counted anew after `continue_as_new`; after a retry they
+    go on from where it failed.
+    """
 
     position: int
     at: datetime
@@ -24,11 +37,17 @@ class RunRecord:
     output: Any
     error: dict[str, Any] | None
     attempt: int
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Where a run stands. `waiting_for`: dicts with `kind` and `text`, and the same as data (until, topics, step, at)."""
+    """Where a run stands.
+
+    `state`: pending (nobody has begun it), running, waiting, paused, quarantined, completed, failed or cancelled. `note`: what the code
+    said last with `set_status`. `waiting_for`: dicts with `kind` and `text`, and the same as data (until, topics, step, at). `error`: type,
+    message and traceback of what failed or quarantined it. `input`: as the caller gave it, before defaults.
+    """
 
     id: str
     workflow: str
@@ -61,22 +80,26 @@ class Page:
     cursor: str | None
 
 
-class Run:
+class Run(Generic[R]):
     """A run by its id. Making one does no I/O; each method asks the store."""
 
-    def __init__(self, client: "Client", id: str) -> None:
+    def __init__(self, client: "Client", id: str, workflow: "Workflow[..., Any] | None" = None) -> None:
         self.id = id
         self._client = client
+        self._workflow = workflow
 
-    async def result(self, timeout: Duration | None = None) -> Any:
-        """Wait for the end; the result, decoded by the workflow's return type where it is known.
+    async def result(self, timeout: Duration | None = None) -> R:
+        """Wait for the end; the result, decoded by the workflow's return type where it is known, or else as plain data.
+
+        It is known to an Engine that runs the workflow, and to the handle that a start by function gave.
 
         Raises RunFailed (its __cause__ the original), RunCancelled, RunNotFound, TimeoutError. A timeout changes nothing: ask again.
         """
-        return await self._client.wait_for_result(self.id, timeout)
+        result: R = await self._client.wait_for_result(self.id, timeout, self._workflow)
+        return result
 
     async def status(self) -> RunStatus:
-        """Raises RunNotFound."""
+        """Where it stands just now: its state, its note, what it waits for in words and as data. Raises RunNotFound."""
         return await self._client.status_of(self.id)
 
     async def history(self) -> list[RunRecord]:
@@ -134,7 +157,7 @@ class Run:
         return f"<run {self.id}>"
 
 
-def shown(record: Record) -> RunRecord:
+def shown(record: Record, generation: int = 0) -> RunRecord:
     """A stored record, decoded for people."""
     return RunRecord(
         record.position,
@@ -145,6 +168,7 @@ def shown(record: Record) -> RunRecord:
         _value(record.output),
         None if record.error is None else describe_failure(record.error),
         record.attempt,
+        generation,
     )
 
 

@@ -21,24 +21,27 @@ class Settings:
     """How an engine behaves. Defaults are for one worker on a small machine."""
 
     limits: Limits = Limits()
-    lease_seconds: float = 10.0
+    lease_seconds: float = 10.0  # a worker that has not renewed for so long may be declared dead
     renew_seconds: float = 3.0  # three tries within a lease
-    sweep_seconds: float = 2.0
+    sweep_seconds: float = 2.0  # how often each worker looks for the dead and for what was overlooked
     alarm_seconds_most: float = 3600.0  # no timer is set further ahead: clocks drift, and are set
     clock_step_seconds: float = 0.1  # a step forward of the clock after which timers in memory are set anew
     poll_seconds: float = 1.0  # how late due work is found when every hint is lost
     batch_rows: int = 250  # of one transaction: while one is written the results of the one before are taken in
     batch_bytes: int = 4 * 1024 * 1024
-    claim_page: int = 500
+    claim_page: int = 500  # runs claimed in one checkpoint
+    claim_page_bytes: int = 16 * 1024 * 1024  # inputs of the runs claimed in one checkpoint
     inbox_page: int = 500  # signals of one run read in one checkpoint
-    runs_in_memory: int = 2000
-    replays_at_once: int = 100
+    inbox_page_bytes: int = 4 * 1024 * 1024  # signals of all runs read in one checkpoint
+    runs_in_memory: int = 1000  # of one worker; those that are due beyond that wait in the store
+    replays_at_once: int = 100  # runs that are read and replayed at the same time
+    replay_bytes: int = 64 * 1024 * 1024  # of histories in memory until they are replayed; a larger one is alone
     replay_slice_seconds: float = 0.002  # how long a replay may hold the event loop
-    attempts_at_once: int = 1000
-    threads: int = 32
+    attempts_at_once: int = 1000  # steps of one worker that run at the same time
+    threads: int = 32  # for steps that are plain functions
     linger_seconds: float = 0.2  # how long an idle run stays in memory before it is parked
     park_wait_seconds: float = 2.0  # a wait that ends sooner is waited for in memory
-    store_retry_seconds_first: float = 0.05
+    store_retry_seconds_first: float = 0.05  # before what the store did not take is tried again; then longer and longer
     store_retry_seconds_most: float = 2.0
     signal_keys_kept_days: float = 30.0  # of a run that has continued as new or was retried; else as long as the run
     outdated_page: int = 1000  # records of outdated generations deleted in one transaction

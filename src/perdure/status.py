@@ -1,5 +1,6 @@
 """Where a run stands, and what it waits for, in words and as data."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from perdure.clock import Instant, to_datetime
@@ -10,6 +11,7 @@ from perdure.model.states import RunState
 from perdure.run import RunStatus
 from perdure.store.protocol import Store
 
+LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 Wait = dict[str, Any]
 """`kind`, `text`, and the same as data."""
 
@@ -32,7 +34,7 @@ async def status_of(store: Store, now: Instant, row: RunRow) -> RunStatus:
         waiting_for=await waits_of(store, now, row),
         error=None if error is None else describe_failure(error),
         input=value(row.input),
-        created_at=to_datetime(row.created_at),
+        created_at=shown_at(row.created_at),
         ended_at=moment(row.ended_at),
     )
 
@@ -51,7 +53,10 @@ async def waits_of(store: Store, now: Instant, row: RunRow) -> list[Wait]:
 
 
 async def wanted_waits(store: Store, row: RunRow) -> list[Wait]:
-    return [{"kind": one, "text": WANTED[one]} for one in await store.wanted(row.id)]
+    return [
+        {"kind": one, "text": WANTED.get(one, "its worker to do what cannot be read, for it is damaged")}
+        for one in await store.wanted(row.id)
+    ]
 
 
 async def worker_wait(store: Store, row: RunRow) -> Wait:
@@ -74,7 +79,15 @@ def retry_wait(one: AttemptRow) -> Wait:
 
 
 def moment(instant: Instant | None) -> Any:
-    return None if instant is None else to_datetime(instant)
+    return None if instant is None else shown_at(instant)
+
+
+def shown_at(instant: Instant) -> datetime:
+    """A moment that there is not is that of a damaged row, and shown as the last there is."""
+    try:
+        return to_datetime(instant)
+    except OverflowError:
+        return LAST_MOMENT
 
 
 def value(payload: bytes | None) -> Any:

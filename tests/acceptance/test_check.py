@@ -279,7 +279,7 @@ def test_a_damaged_history_is_told_with_its_run_and_the_others_are_replayed(plac
 def test_limits_that_are_near_are_told(place: Place) -> None:
     place.sql(
         "with recursive n(i) as (select 1 union all select i + 1 from n where i < 8000) "
-        "insert into inbox select 'default', 'order-0', i, i, 's' || i, 'other', x'6e756c6c' from n"
+        "insert into inbox select 'default', 'order-0', i, i, 's' || i, 'other', x'6e756c6c', null from n"
     )
     place.sql(
         "with recursive n(i) as (select 4 union all select i + 1 from n where i < 10000) "

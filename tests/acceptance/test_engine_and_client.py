@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -291,6 +291,30 @@ async def test_outside_a_run_a_workflow_is_the_plain_function() -> None:
     assert await twice(5) == 20
 
 
+@dataclass
+class Receipt:
+    total: int
+
+
+@workflow
+async def buy(amount: int) -> Receipt:
+    return Receipt(amount)
+
+
+async def test_a_client_decodes_the_result_of_what_it_started_by_function_and_gives_plain_data_else(stage: Stage) -> None:
+    await stage.engine(buy)
+    client = await stage.client()
+    by_function, by_name = await client.start(buy, 5), await client.start("buy", 6)
+    assert await by_function.result(10) == Receipt(5)
+    assert [await by_name.result(10), await client.run(by_function.id).result()] == [{"total": 6}, {"total": 5}]
+
+    def without_await() -> list[object]:
+        with Client.blocking(stage.url) as blocking:
+            return [blocking.start(buy, 7).result(10), blocking.start("buy", 8).result(10)]
+
+    assert await asyncio.to_thread(without_await) == [Receipt(7), {"total": 8}]
+
+
 # ── without await ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -302,12 +326,6 @@ async def test_a_blocking_client_works_from_many_threads(stage: Stage) -> None:
             return list(threads.map(lambda number: client.start("twice", number).result(10), range(40)))
 
     assert await asyncio.to_thread(work) == [4 * number for number in range(40)]
-
-
-def test_a_blocking_client_that_is_not_open_says_how_to_open_it(tmp_path: Path) -> None:
-    client = Client.blocking(f"sqlite:///{tmp_path}/store.db")
-    with pytest.raises(RuntimeError, match=r"this client is not open: use `with Client\.blocking"):
-        client.runs()
 
 
 def test_a_blocking_client_refuses_a_store_that_does_not_exist_and_leaves_no_thread(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """G3: a body may run again only if its worker died between effect and record, and every try carries the same key."""
 
 import asyncio
+from dataclasses import replace
+
+import pytest
 
 from perdure import Info, Retry, info, receive, step, workflow
-from tests.acceptance.harness import Stage
+from tests.acceptance.harness import CALM, Stage
 
 
 async def test_a_step_that_was_cut_off_by_a_death_runs_again_with_the_same_key_and_attempt(stage: Stage) -> None:
@@ -86,7 +89,8 @@ async def test_the_key_is_the_same_for_every_try_and_another_for_every_step(stag
     assert of_the_first == [f"default/{first.id}/0/0", f"default/{first.id}/0/1", f"default/{first.id}/0/2"]
 
 
-async def test_the_fencing_token_grows_when_a_run_changes_hands(stage: Stage) -> None:
+@pytest.mark.parametrize("clock_is_set_back_by", [0.0, 3600.0])
+async def test_the_fencing_token_grows_when_a_run_changes_hands(stage: Stage, clock_is_set_back_by: float) -> None:
     tokens: list[str] = []
 
     @step
@@ -99,10 +103,11 @@ async def test_the_fencing_token_grows_when_a_run_changes_hands(stage: Stage) ->
         await receive("next")
         await place()
 
-    engine = await stage.engine(flow)
+    engine = await stage.engine(flow, settings=replace(CALM, linger_seconds=60.0))
     run = await engine.start(flow)
     await stage.until(lambda: stage.sql("select 1 from history where kind = 'step'"))
     await stage.kill(engine)
+    stage.clock.wall_moved -= clock_is_set_back_by
     again = await stage.engine(flow)
     await again.run(run.id).signal("next")
     await again.run(run.id).result(10)

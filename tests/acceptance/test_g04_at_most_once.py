@@ -7,6 +7,7 @@ import pytest
 
 from perdure import Retry, receive, step, workflow
 from perdure.errors import RunFailed, StepOutcomeUnknown
+from perdure.store.protocol import Checkpoint
 from tests.acceptance.harness import Stage, kinds
 
 
@@ -157,3 +158,43 @@ async def test_an_intent_whose_commit_was_not_answered_is_read_back_and_the_body
     stage.commits.after = lose_the_answer
     assert await (await engine.start(flow)).result(10) == "charged"
     assert charged == 1
+
+
+async def test_its_next_try_begins_once_although_the_clock_steps_forward_while_its_intent_is_being_written(stage: Stage) -> None:
+    tries = 0
+    store_answers, may_end = asyncio.Event(), asyncio.Event()
+
+    @step(at_most_once=True, retry=Retry(attempts=2, initial=1, jitter=0))
+    async def charge() -> str:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise OSError("declined")
+        await may_end.wait()
+        return "charged"
+
+    @workflow
+    async def flow() -> str:
+        return await charge()
+
+    async def stands_still(batch: Checkpoint) -> None:
+        if any(change.intents for change in batch.changes):
+            held.append(batch)
+            await store_answers.wait()
+
+    held: list[Checkpoint] = []
+    engine = await stage.engine(flow)
+    run = await engine.start(flow)
+    await stage.until(lambda: stage.sql("select 1 from attempts where failures = 1"))
+    stage.on_checkpoint = stands_still
+    await stage.until(lambda: held, skipping=0.5)
+
+    stage.clock.wall_moved = 60
+    await stage.until_sweep()
+    store_answers.set()
+    await stage.until(lambda: tries == 2)
+    await stage.until_sweep()
+    may_end.set()
+
+    assert await run.result(10) == "charged"
+    assert tries == 2

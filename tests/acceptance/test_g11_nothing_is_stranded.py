@@ -74,7 +74,7 @@ async def test_a_signal_whose_wake_up_was_lost_is_found_by_the_sweep(stage: Stag
     await stage.until_parked(engine, run)
 
     stage.sql(
-        "insert into inbox values ('default', ?, 1, ?, 'signal-1', 'word', '\"hello\"')".replace("'\"hello\"'", "x'2268656c6c6f22'"),
+        "insert into inbox values ('default', ?, 1, ?, 'signal-1', 'word', x'2268656c6c6f22', null)",
         run.id,
         1,
     )

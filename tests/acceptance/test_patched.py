@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perdure import Retry, patched, receive, step, workflow
+from perdure import Retry, info, patched, receive, step, workflow
 from perdure.authoring.workflow import Workflow
 from tests.acceptance.harness import Stage, kinds, names
 
@@ -184,3 +184,60 @@ async def test_code_that_diverged_does_not_say_how_far_the_run_had_come(stage: S
     engine = await stage.engine(original)
     await engine.run(run.id).resume()
     assert await engine.run(run.id).result(10) == "hello"
+
+
+async def test_a_step_that_failed_is_retried_under_its_key_although_the_code_has_a_new_step_before_it(stage: Stage) -> None:
+    keys: list[tuple[str, str | None]] = []
+
+    @step(retry=Retry(attempts=1))
+    async def pay(item: str) -> str:
+        keys.append((item, info().idempotency_key))
+        if len(keys) == 1:
+            raise OSError("the bank does not answer")
+        return item
+
+    @flow
+    async def before() -> str:
+        return await pay("book")
+
+    @flow
+    async def after() -> str:
+        if patched("pay for the box, too"):
+            await pay("box")
+        paid = await pay("book")
+        return f"{paid} {patched('say so')}"
+
+    engine = await stage.engine(before)
+    run = await engine.start("flow", id="order-1")
+    await stage.until_state(run, "failed")
+    await stage.stop(engine)
+
+    engine = await stage.engine(after)
+    await engine.run(run.id).retry()
+
+    assert await engine.run(run.id).result(10) == "book True"
+    assert keys == [("book", "default/order-1/0/0")] * 2
+
+
+async def test_a_run_whose_own_code_failed_takes_the_new_way_from_there_when_it_is_retried(stage: Stage) -> None:
+    @flow
+    async def before() -> str:
+        paid = await charge("book")
+        raise KeyError(paid)
+
+    @flow
+    async def after() -> str:
+        too_late = patched("before the payment")
+        paid = await charge("book")
+        return f"{paid} {too_late} {patched('after it')}"
+
+    engine = await stage.engine(before)
+    run = await engine.start("flow", id="order-1")
+    await stage.until_state(run, "failed")
+    await stage.stop(engine)
+
+    engine = await stage.engine(after)
+    await engine.run(run.id).retry()
+
+    assert await engine.run(run.id).result(10) == "book False True"
+    assert await kinds(engine.run(run.id)) == ["started", "step", "failed", "patched", "completed"]

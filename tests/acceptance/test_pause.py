@@ -411,3 +411,40 @@ async def test_a_quarantined_run_cannot_be_paused_and_says_what_to_do(stage: Sta
 
     with pytest.raises(NotRetryable, match="resumed"):
         await run.pause()
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+async def test_a_run_whose_last_step_under_way_is_cancelled_from_outside_while_it_is_to_be_paused_is_not_left_waiting(
+    stage: Stage, is_resumed: bool
+) -> None:
+    """As by an application that cancels tasks it did not begin: the step begins again once the run may go on."""
+    go = asyncio.Event()
+
+    @step
+    async def waits() -> str:
+        begun.append("waits")
+        await go.wait()
+        return "waited"
+
+    @workflow
+    async def flow() -> str:
+        return await waits()
+
+    engine = await stage.engine(flow)
+    run = await engine.start(flow)
+    await stage.until(lambda: begun)
+    await run.pause()
+    await stage.until_wanted(run, "pause")
+    if is_resumed:  # by somebody else: there is nothing left that would tell the worker
+        await (await stage.client()).run(run.id).resume()
+
+    (attempt,) = engine.worker.live[run.id].attempts.values()
+    attempt.task.cancel()
+
+    if not is_resumed:
+        await is_paused(stage, run)
+        assert begun == ["waits"]
+        await run.resume()
+    await stage.until(lambda: begun == ["waits", "waits"])
+    go.set()
+    assert await run.result(10) == "waited"

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -33,8 +32,7 @@ APP = """
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path, "postgresql")
-    (tmp_path / "app.py").write_text(dedent(APP))
+    fleet = Fleet(tmp_path, APP, "postgresql")
     yield fleet
     (tmp_path / "released").touch()
     fleet.end()

@@ -36,10 +36,10 @@ APP = """
 class Fleet:
     """`perdure worker` in a folder of its own; what it says is gathered in a file."""
 
-    def __init__(self, folder: Path, kind: str = "sqlite") -> None:
+    def __init__(self, folder: Path, app: str = APP, kind: str = "sqlite") -> None:
         self.folder = folder
         url = f"sqlite:///{folder / 'store.db'}" if kind == "sqlite" else new_address()
-        (folder / "app.py").write_text(dedent(APP))
+        (folder / "app.py").write_text(dedent(app))
         (folder / "touched").mkdir()
         self.environment = os.environ | {"PERDURE_STORE": url}
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -89,7 +89,7 @@ ON_BOTH = pytest.mark.parametrize("fleet", ["sqlite", "postgresql"], indirect=Tr
 
 @pytest.fixture
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path, getattr(request, "param", "sqlite"))
+    fleet = Fleet(tmp_path, kind=getattr(request, "param", "sqlite"))
     yield fleet
     fleet.end()
 

@@ -107,6 +107,28 @@ def test_a_failed_run_is_retried_after_a_repair(call: Any, url: str) -> None:
     assert "only a failed run can be retried" in err
 
 
+def test_the_history_of_a_retried_run_says_which_generation_recorded_what(call: Any, url: str) -> None:
+    global is_broken
+    is_broken = True
+    call("start", "fulfil", "--id", "order-1")
+    played(url, "order-1")
+    once = call("history", "order-1", "-o", "table")[1]
+    is_broken = False
+    call("retry", "order-1")
+    played(url, "order-1")
+
+    _, lines, _ = call("history", "order-1", "-o", "jsonl")
+    twice = call("history", "order-1", "-o", "table")[1]
+
+    assert [(one["generation"], one["position"], one["kind"]) for one in map(json.loads, lines.splitlines())] == [
+        *((0, 1, "started"), (0, 2, "step_failed"), (0, 3, "failed")),
+        *((1, 2, "step"), (1, 3, "completed")),
+    ]
+    assert "GENERATION" not in once
+    assert twice.splitlines()[0].split()[:2] == ["GENERATION", "POSITION"]
+    assert [line.split()[:2] for line in twice.splitlines()[1:]] == [["0", "1"], ["0", "2"], ["0", "3"], ["1", "2"], ["1", "3"]]
+
+
 def test_a_run_is_deleted_when_it_has_ended_and_not_before(call: Any) -> None:
     call("start", "wait", "--id", "order-1")
 

@@ -367,7 +367,7 @@ async def test_a_list_refuses_what_makes_no_sense(stage: Stage) -> None:
 
     with pytest.raises(BadInput, match="status must be one of pending, running, .*, not 'sleeping'"):
         await engine.runs(status="sleeping")
-    with pytest.raises(BadInput, match="limit must be between 1 and 1000, not 0"):
+    with pytest.raises(BadInput, match="limit must be a whole number between 1 and 1000, not 0"):
         await engine.runs(limit=0)
     with pytest.raises(BadInput, match="no cursor of a page: 'yesterday'"):
         await engine.runs(cursor="yesterday")

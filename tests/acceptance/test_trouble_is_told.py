@@ -87,6 +87,24 @@ async def test_a_failed_run_is_told_once_with_its_error(stage: Stage) -> None:
     assert trouble.at == (await run.status()).ended_at
 
 
+async def test_a_failed_run_whose_last_record_is_damaged_is_told_and_does_not_keep_others_from_being_told(stage: Stage) -> None:
+    first = await stage.engine(order)
+    for name in ("damaged", "healthy"):
+        await first.start(order, id=name)
+        await stage.until_state(first.run(name), "failed")
+    await stage.stop(first)
+    stage.sql("update history set error = x'00' where run_id = 'damaged' and kind = 'failed'")
+
+    listener = Listener()
+    await stage.engine(order, settings=QUICK, on_trouble=listener)
+    await settled(stage)
+
+    assert sorted(listener.kinds) == [("damaged", "failed"), ("healthy", "failed")]
+    errors = {one.run_id: one.error for one in listener.told}
+    assert errors["damaged"] is not None
+    assert "damaged" in errors["damaged"]["message"]
+
+
 async def test_a_quarantined_run_is_told_once_and_again_if_it_is_resumed_without_a_fix(stage: Stage) -> None:
     first = await stage.engine(reserve_and_hear)
     await stage.until_parked(first, await first.start("hear", id="call"))

@@ -122,6 +122,11 @@ def signal(run_id: str, id: str, topic: str = "paid", payload: bytes = b"1", key
     return NewSignal(run_id, id, topic, payload, key)
 
 
+async def history_of(store: Store, run_id: str) -> list[Record]:
+    """Of all generations."""
+    return [record for records in (await store.history(run_id)).values() for record in records]
+
+
 def kinds(records: Sequence[Record]) -> list[str]:
     return [str(record.kind) for record in records]
 

@@ -8,7 +8,7 @@ from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
 from perdure.store.endings import Finish, Park, Quarantine
 from perdure.store.protocol import Change, DueTimer, Store
-from tests.contract.acting import LIMIT, START, ManualClock, Worker, kinds, signal, step
+from tests.contract.acting import LIMIT, START, ManualClock, Worker, history_of, kinds, signal, step
 from tests.contract.places import Place
 
 
@@ -166,7 +166,7 @@ async def test_a_run_with_more_signals_than_a_page_ends_when_all_of_them_are_rec
         states.append((written.has_left, written.has_more, len(written.records)))
 
     assert states == [(False, True, 3), (False, True, 3), (True, False, 2)]
-    recorded = [record.output for record in await store.history("order-1") if record.kind is RecordKind.SIGNAL]
+    recorded = [record.output for record in await history_of(store, "order-1") if record.kind is RecordKind.SIGNAL]
     assert recorded == [b"%d" % number for number in range(7)]
 
 
@@ -189,7 +189,7 @@ async def test_a_quarantined_run_that_is_cancelled_keeps_its_signals_in_its_hist
 
     await store.cancel("order-1", 0)
 
-    assert kinds(await store.history("order-1")) == ["started", "signal", "signal", "cancel", "cancelled"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "signal", "signal", "cancel", "cancelled"]
     assert await store.undelivered(10) == []
 
 
@@ -200,4 +200,4 @@ async def test_a_cancel_of_a_run_that_has_just_diverged_ends_it_behind_its_signa
 
     await worker.commit(run.change(ending=Quarantine(b"{}")))
 
-    assert kinds(await store.history("order-1")) == ["started", "signal", "cancel", "cancelled"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "signal", "cancel", "cancelled"]

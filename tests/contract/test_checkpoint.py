@@ -10,7 +10,7 @@ from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
 from perdure.store.endings import Finish, Park, Quarantine, Release
 from perdure.store.protocol import AttemptFailed, BadItem, Change, Intent, Store
-from tests.contract.acting import LIMIT, START, ManualClock, Mine, Worker, kinds, signal, step
+from tests.contract.acting import LIMIT, START, ManualClock, Mine, Worker, history_of, kinds, signal, step
 
 FULL = NewRecord(RecordKind.STEP_FAILED, "charge", 7, b"digest", b"input", b"output", b"error", 3)
 
@@ -21,7 +21,7 @@ async def test_a_record_comes_back_as_it_was_written(store: Store, worker: Worke
     (record,) = await run.write(FULL)
 
     assert record == Record(2, START, RecordKind.STEP_FAILED, "charge", 7, b"digest", b"input", b"output", b"error", 3)
-    assert (await store.history("order-1"))[1] == record
+    assert (await history_of(store, "order-1"))[1] == record
     assert await store.last_record("order-1") == record
 
 
@@ -29,7 +29,7 @@ async def test_an_absent_payload_is_not_an_empty_one(store: Store, worker: Worke
     run = await worker.run("order-1")
     await run.write(NewRecord(RecordKind.STEP, "a", 0, None, None, b""), NewRecord(RecordKind.STEP, "b", 1, b"", b"", None))
 
-    _, first, second = await store.history("order-1")
+    _, first, second = await history_of(store, "order-1")
 
     assert (first.digest, first.input, first.output) == (None, None, b"")
     assert (second.digest, second.input, second.output) == (b"", b"", None)
@@ -67,7 +67,7 @@ async def test_a_position_that_is_taken_is_refused_and_never_overwritten(store: 
         await run.write(step(0, b"false"))
 
     assert refused.value.run_id == "order-1"
-    assert (await store.history("order-1"))[1].output == b"true"
+    assert (await history_of(store, "order-1"))[1].output == b"true"
 
 
 BAD: dict[str, Callable[[Mine], Change]] = {
@@ -91,7 +91,7 @@ async def test_a_bad_item_is_named_and_nothing_of_the_batch_is_written(store: St
         await worker.commit(one.change(step()), change, two.change(step()))
 
     assert refused.value.run_id == change.run_id
-    assert [kinds(await store.history(run_id)) for run_id in ("one", "broken", "two")] == [["started"]] * 3
+    assert [kinds(await history_of(store, run_id)) for run_id in ("one", "broken", "two")] == [["started"]] * 3
     assert await store.run("broken") == before
     assert await store.checkpoint_of("worker-1") == worker.number
 
@@ -103,7 +103,7 @@ async def test_without_its_bad_item_the_batch_is_committed_under_the_same_number
 
     await worker.commit(one.change(step()))
 
-    assert kinds(await store.history("one")) == ["started", "step"]
+    assert kinds(await history_of(store, "one")) == ["started", "step"]
 
 
 async def test_a_bad_item_disturbs_nobody_who_asked_at_the_same_moment(store: Store, worker: Worker) -> None:
@@ -234,7 +234,7 @@ async def test_a_run_is_not_parked_by_a_change_that_records_something(store: Sto
     row = await store.run("order-1")
     assert row is not None
     assert (row.state, row.owner, row.issued) == (RunState.RUNNING, "worker-1", 9)
-    assert len(await store.history("order-1")) == 2
+    assert len(await history_of(store, "order-1")) == 2
 
 
 async def test_a_run_can_be_parked_with_what_its_attempts_left(store: Store, worker: Worker) -> None:
@@ -257,7 +257,7 @@ async def test_a_released_run_is_due_at_once_or_when_it_is_said(store: Store, wo
         (RunState.WAITING, None, START + 5 * SECOND),
         (RunState.WAITING, None, START + 60 * SECOND),
     ]
-    assert kinds(await store.history("now")) == ["started", "step"]
+    assert kinds(await history_of(store, "now")) == ["started", "step"]
 
 
 async def test_a_quarantined_run_keeps_why_and_is_claimed_by_nobody(store: Store, worker: Worker, clock: ManualClock) -> None:

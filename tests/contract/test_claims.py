@@ -5,7 +5,7 @@ from perdure.model.records import RecordKind
 from perdure.model.states import RunState
 from perdure.store.endings import Release
 from perdure.store.protocol import Store
-from tests.contract.acting import START, ManualClock, Worker, ids, kinds, new_run, step
+from tests.contract.acting import START, ManualClock, Worker, history_of, ids, kinds, new_run, step
 from tests.contract.places import Place
 
 
@@ -17,7 +17,7 @@ async def test_the_first_claim_writes_the_record_that_starts_the_time_of_the_run
 
     assert claimed.started is not None
     assert (claimed.started.kind, claimed.started.position, claimed.started.at) == (RecordKind.STARTED, 1, START + 3600 * SECOND)
-    assert await store.history("order-1") == [claimed.started]
+    assert await history_of(store, "order-1") == [claimed.started]
     row = claimed.row
     assert (row.state, row.owner, row.wake_at, row.python) == (RunState.RUNNING, "worker-1", None, "3.11")
     assert await store.run("order-1") == row
@@ -46,7 +46,7 @@ async def test_a_run_that_was_claimed_before_is_not_started_again(store: Store, 
 
     assert claimed.started is None
     assert (claimed.row.state, claimed.row.issued) == (RunState.RUNNING, 1)
-    assert kinds(await store.history("order-1")) == ["started", "step"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "step"]
 
 
 async def test_a_run_is_not_claimed_before_it_is_due(worker: Worker, clock: ManualClock) -> None:
@@ -168,6 +168,38 @@ async def test_a_worker_is_told_all_runs_it_owns_after_the_checkpoint(store: Sto
     committed = await worker.commit(parked.change(ending=Release(START + SECOND)), room=5, lists_owned=True)
 
     assert committed.owned == {"kept", "new"}
+
+
+async def test_each_claim_of_a_run_has_a_greater_fencing_number_than_those_before_although_the_clock_is_set_back(
+    store: Store, clock: ManualClock
+) -> None:
+    first, second = await Worker(store, "first").register(), await Worker(store, "second").register()
+    run = await first.run("order-1")
+    numbers = [(await store.run("order-1")).fencing]
+    clock.jump(-3600)
+    await run.write(ending=Release(START - 7200 * SECOND))
+    numbers += [one.row.fencing for one in await second.claim()]
+    await store.retire("second")
+    numbers += [one.row.fencing for one in await first.claim()]
+    for victim in ("victim-1", "victim-2"):
+        await first.dies("order-1")
+        first = await Worker(store, victim).register()
+        numbers += [one.row.fencing for one in await first.claim(is_alone=True)]
+
+    assert numbers == [START + more for more in range(5)]
+    assert (await store.load(["order-1"]))["order-1"].row.fencing == numbers[-1]
+
+
+async def test_a_fencing_number_is_that_of_the_clock_where_no_claim_had_a_greater_one(
+    store: Store, worker: Worker, clock: ManualClock
+) -> None:
+    run = await worker.run("order-1")
+    await run.write(ending=Release())
+    clock.advance(60)
+
+    (claimed,) = await worker.claim()
+
+    assert claimed.row.fencing == START + 60 * SECOND
 
 
 # ── Python ───────────────────────────────────────────────────────────────────────────────────────────────────────────

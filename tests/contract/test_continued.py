@@ -4,8 +4,8 @@ from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
 from perdure.store.endings import Continue, Finish, Quarantine, Release
 from perdure.store.protocol import Store
-from perdure.store.sending import KEYS_KEPT
-from tests.contract.acting import LIMIT, ManualClock, Mine, Worker, kinds, signal, step
+from perdure.store.sqlite.signals import KEYS_KEPT
+from tests.contract.acting import LIMIT, ManualClock, Mine, Worker, history_of, kinds, signal, step
 from tests.contract.places import Place
 
 DAY = 86400
@@ -79,13 +79,13 @@ async def test_the_generation_before_is_kept_and_older_ones_are_deleted_a_page_a
     for _ in range(3):
         run = await next_generation(worker, run)
         await run.write(step(0), step(1))
-    assert kinds(await store.history("order-1")) == ["started", "step", "step", "continued", "started", "step", "step"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "step", "step", "continued", "started", "step", "step"]
 
     pages = 0
     while await store.forget_outdated(2):
         pages += 1
     assert pages >= 3
-    assert kinds(await store.history("order-1")) == ["started", "step", "step", "continued", "started", "step", "step"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "step", "step", "continued", "started", "step", "step"]
     assert not (await store.load(["order-1"]))["order-1"].damage
     assert not await store.forget_outdated(2)
 
@@ -102,7 +102,7 @@ async def test_what_a_run_was_retried_from_is_kept_with_its_generation(store: St
 
     while await store.forget_outdated(100):
         pass
-    assert kinds(await store.history("order-1")) == ["started", "step", "failed", "step", "continued", "started"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "step", "failed", "step", "continued", "started"]
 
 
 async def test_an_id_that_is_used_again_has_nothing_to_do_with_what_was_outdated(store: Store, worker: Worker) -> None:
@@ -113,7 +113,7 @@ async def test_an_id_that_is_used_again_has_nothing_to_do_with_what_was_outdated
 
     while await store.forget_outdated(100):
         pass
-    assert kinds(await store.history("order-1")) == ["started"]
+    assert kinds(await history_of(store, "order-1")) == ["started"]
 
 
 async def test_keys_of_later_generations_are_remembered_for_a_month_and_do_not_pile_up(

@@ -4,7 +4,7 @@ import pytest
 
 from perdure.errors import CorruptedHistory
 from perdure.store.protocol import Store
-from tests.contract.acting import Worker, kinds, step
+from tests.contract.acting import Worker, history_of, kinds, step
 from tests.contract.places import Place
 
 DAMAGES = {
@@ -49,9 +49,9 @@ async def test_a_damaged_history_cannot_be_shown_as_if_it_were_sound(shared: Pla
     shared.execute(DAMAGES[damage])
 
     with pytest.raises(CorruptedHistory, match=r"run broken: record 2"):
-        await store.history("broken")
+        await history_of(store, "broken")
 
-    assert kinds(await store.history("sound")) == ["started", "step", "step"]
+    assert kinds(await history_of(store, "sound")) == ["started", "step", "step"]
 
 
 @pytest.mark.parametrize("column", ["input", "input_hash", "seed"])

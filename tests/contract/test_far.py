@@ -3,7 +3,7 @@
 from perdure.model.records import NewRecord, RecordKind
 from perdure.store.endings import Park, Quarantine, Release
 from perdure.store.protocol import Store
-from tests.contract.acting import Worker, signal, step
+from tests.contract.acting import Worker, history_of, signal, step
 
 MARK = NewRecord(RecordKind.PATCHED, "mark")
 
@@ -43,7 +43,7 @@ async def test_a_run_that_records_nothing_but_marks_is_parked_with_them(store: S
     (written,) = (await worker.commit(run.change(MARK, ending=Park(None, b"[]"), issued=0))).written
 
     assert written.has_left
-    assert [record.kind for record in await store.history("order-1")] == ["started", "patched"]
+    assert [record.kind for record in await history_of(store, "order-1")] == ["started", "patched"]
 
 
 async def test_a_run_for_which_something_came_is_not_parked_although_it_records_marks(store: Store, worker: Worker) -> None:

@@ -7,7 +7,7 @@ import pytest
 from perdure.clock import SECOND
 from perdure.errors import StoreError
 from perdure.store.protocol import Checkpoint, Claims, FenceLost, Store
-from tests.contract.acting import LEASE, ManualClock, Worker, kinds, new_run, step, worker_row
+from tests.contract.acting import LEASE, ManualClock, Worker, history_of, kinds, new_run, step, worker_row
 
 
 async def test_a_checkpoint_moves_the_number_and_renews_the_lease(store: Store, worker: Worker, clock: ManualClock) -> None:
@@ -29,7 +29,7 @@ async def test_who_was_declared_dead_writes_nothing(store: Store, worker: Worker
     with pytest.raises(FenceLost, match="worker-1"):
         await worker.commit(run.change(step()), room=10)
 
-    assert kinds(await store.history("order-1")) == ["started"]
+    assert kinds(await history_of(store, "order-1")) == ["started"]
     unclaimed = await store.run("order-2")
     assert unclaimed is not None
     assert unclaimed.owner is None
@@ -60,7 +60,7 @@ async def test_a_checkpoint_that_is_not_the_next_one_is_refused_and_says_which_w
         await store.checkpoint(Checkpoint("worker-1", number if number < 3 else number + 1, LEASE, [run.change(step())]))
 
     assert not isinstance(refused.value, FenceLost)
-    assert kinds(await store.history("order-1")) == ["started"]
+    assert kinds(await history_of(store, "order-1")) == ["started"]
     assert await store.checkpoint_of("worker-1") == 2
 
 
@@ -79,7 +79,7 @@ async def test_two_checkpoints_of_one_worker_at_once_are_committed_in_order(stor
 
     await asyncio.gather(store.checkpoint(first), store.checkpoint(second))
 
-    assert [record.command for record in await store.history("order-1")] == [None, 0, 1]
+    assert [record.command for record in await history_of(store, "order-1")] == [None, 0, 1]
 
 
 async def test_a_refused_checkpoint_disturbs_no_other_worker_in_the_same_moment(store: Store) -> None:
@@ -91,7 +91,7 @@ async def test_a_refused_checkpoint_disturbs_no_other_worker_in_the_same_moment(
 
     assert isinstance(refused, FenceLost)
     assert not isinstance(committed, BaseException)
-    assert kinds(await store.history("order-1")) == ["started", "step"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "step"]
 
 
 async def test_registering_again_leaves_the_row_as_it_is(store: Store, worker: Worker) -> None:

@@ -7,7 +7,7 @@ from perdure.errors import RunEnded
 from perdure.model.states import RunState
 from perdure.store.endings import Quarantine, Release
 from perdure.store.protocol import AttemptFailed, Store
-from tests.contract.acting import LIMIT, START, ManualClock, Worker, kinds, new_run, signal, step
+from tests.contract.acting import LIMIT, START, ManualClock, Worker, history_of, kinds, new_run, signal, step
 from tests.contract.places import Place
 
 
@@ -40,7 +40,7 @@ async def test_what_was_acknowledged_is_seen_by_the_next_read(store: Store, work
 async def test_of_a_run_that_does_not_exist_nothing_is_known(store: Store) -> None:
     assert await store.run("nobody") is None
     assert await store.last_record("nobody") is None
-    assert await store.history("nobody") == []
+    assert await history_of(store, "nobody") == []
     assert await store.attempts("nobody") == []
     assert await store.load([]) == {}
 
@@ -48,7 +48,7 @@ async def test_of_a_run_that_does_not_exist_nothing_is_known(store: Store) -> No
 async def test_a_run_that_never_ran_has_no_history(store: Store) -> None:
     await store.start(new_run("order-1"))
 
-    assert await store.history("order-1") == []
+    assert await history_of(store, "order-1") == []
     assert await store.last_record("order-1") is None
     assert (await store.load(["order-1"]))["order-1"].records == []
 
@@ -167,7 +167,7 @@ async def test_one_namespace_sees_nothing_of_another(shared: Place, store: Store
     other = await shared.open("other")
 
     assert await other.run("order-1") is None
-    assert await other.history("order-1") == []
+    assert await history_of(other, "order-1") == []
     assert await other.attempts("order-1") == []
     assert await other.runs() == []
     assert await other.undelivered(10) == []

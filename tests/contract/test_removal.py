@@ -8,7 +8,7 @@ from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
 from perdure.store.endings import Finish, Quarantine, Release
 from perdure.store.protocol import Intent, Store
-from tests.contract.acting import LIMIT, ManualClock, Worker, new_run, signal, step
+from tests.contract.acting import LIMIT, ManualClock, Worker, history_of, new_run, signal, step
 from tests.contract.places import Place
 
 TABLES = ("runs", "history", "generations", "attempts", "inbox", "requests", "signal_keys", "suspects")
@@ -29,7 +29,7 @@ async def test_a_run_that_has_ended_is_deleted_and_its_id_is_free(store: Store, 
     await store.delete("order-1")
 
     assert await store.run("order-1") is None
-    assert await store.history("order-1") == []
+    assert await history_of(store, "order-1") == []
     again = await store.start(new_run("order-1", input=b"other"))
     assert again.is_new
     await store.send(signal("order-1", "b", key="k"), LIMIT)
@@ -69,7 +69,7 @@ async def test_a_run_that_has_not_ended_is_not_deleted(store: Store, worker: Wor
         await store.delete("order-1")
 
     assert await store.run("order-1") == before
-    assert len(await store.history("order-1")) == 2
+    assert len(await history_of(store, "order-1")) == 2
 
 
 async def test_a_run_that_was_deleted_is_not_there_to_be_deleted_again(store: Store, worker: Worker) -> None:

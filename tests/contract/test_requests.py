@@ -10,7 +10,7 @@ from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
 from perdure.store.endings import Finish, Park, PutAside, Quarantine, Release
 from perdure.store.protocol import DueTimer, Store, Written
-from tests.contract.acting import LIMIT, START, ManualClock, Mine, Worker, kinds, new_run, signal, step
+from tests.contract.acting import LIMIT, START, ManualClock, Mine, Worker, history_of, kinds, new_run, signal, step
 from tests.contract.places import Place
 
 GRACE = 30 * SECOND
@@ -44,7 +44,7 @@ async def test_a_run_that_has_not_begun_is_cancelled_at_once_and_never_claimed(s
     await store.cancel("order-1", GRACE)
 
     assert await state_of(store) is RunState.CANCELLED
-    assert kinds(await store.history("order-1")) == ["cancel", "cancelled"]
+    assert kinds(await history_of(store, "order-1")) == ["cancel", "cancelled"]
     assert await worker.claim() == []
 
 
@@ -55,7 +55,7 @@ async def test_a_quarantined_run_is_cancelled_at_once_with_its_reason(store: Sto
     await store.cancel("order-1", GRACE)
 
     assert await state_of(store) is RunState.CANCELLED
-    records = await store.history("order-1")
+    records = await history_of(store, "order-1")
     assert kinds(records) == ["started", "step", "cancel", "cancelled"]
     assert records[-1].error == b"why"
     assert await worker.claim() == []
@@ -119,7 +119,7 @@ async def test_cancelled_again_after_it_was_told_it_is_not_told_again(store: Sto
         await store.pause("order-1")
     await run.write(ending=Quarantine(b"why"))
     await store.cancel("order-1", GRACE)
-    assert kinds(await store.history("order-1")) == ["started", "cancel", "cancelled"]
+    assert kinds(await history_of(store, "order-1")) == ["started", "cancel", "cancelled"]
     assert await state_of(store) is RunState.CANCELLED
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from perdure.store.endings import Park
-from tests.contract.acting import LIMIT, ManualClock, Worker, kinds, new_run, signal, step
+from tests.contract.acting import LIMIT, ManualClock, Worker, history_of, kinds, new_run, signal, step
 from tests.contract.places import Place, SqlitePlace
 
 RUNS = 1200
@@ -87,7 +87,7 @@ async def test_a_signal_through_one_store_reaches_the_run_of_another(shared: Pla
     await sending.send(signal("order-1", "s1"), LIMIT)
 
     assert kinds(await run.write(reads_inbox=True)) == ["signal"]
-    assert kinds(await sending.history("order-1")) == ["started", "signal"]
+    assert kinds(await history_of(sending, "order-1")) == ["started", "signal"]
 
 
 async def test_a_parking_run_and_a_signal_from_elsewhere_never_miss_each_other(shared: Place) -> None:
@@ -113,4 +113,4 @@ async def test_two_stores_write_different_runs_at_once_without_loss(shared: Plac
     await asyncio.gather(write(0), write(1))
 
     for run in runs:
-        assert [record.command for record in await stores[0].history(run.id)] == [None, *range(60)]
+        assert [record.command for record in await history_of(stores[0], run.id)] == [None, *range(60)]

@@ -1,9 +1,11 @@
 """Runs under whose code processes died: they are claimed alone, and in the end by nobody."""
 
+from perdure.clock import SECOND
 from perdure.model.states import RunState
 from perdure.store.endings import Release
 from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Store
-from tests.contract.acting import Mine, Worker, ids, new_run, step
+from tests.contract.acting import LIMIT, Mine, Worker, history_of, ids, kinds, new_run, signal, step
+from tests.contract.places import Place
 
 
 async def strike(store: Store, times: int, *executing: str, first: int = 1) -> None:
@@ -137,3 +139,59 @@ async def test_deaths_among_others_make_a_suspect_but_quarantine_nothing(store: 
 
     heir = await Worker(store, "heir").register()
     assert [one.strikes for one in await heir.claim(is_alone=True)] == [STRIKES_ALONE]
+
+
+async def test_a_poisoned_run_that_is_to_be_cancelled_ends_cancelled_for_that_was_promised(store: Store) -> None:
+    await store.start(new_run("poison"))
+    await strike(store, STRIKES_MOST - 1, "poison")
+    victim = await Worker(store, "victim").register()
+    await victim.claim(is_alone=True)
+    await store.send(signal("poison", "s1"), LIMIT)
+    await store.cancel("poison", SECOND)
+
+    await victim.dies("poison")
+
+    row = await store.run("poison")
+    assert row is not None
+    assert row.state is RunState.CANCELLED
+    assert kinds(await history_of(store, "poison")) == ["started", "signal", "cancel", "cancelled"]
+    assert not await store.take_troubles(10, SECOND)
+    assert not await store.has_claimable(["flow"])
+
+
+async def test_a_worker_is_declared_dead_although_a_poisoned_run_of_it_that_is_to_be_cancelled_is_damaged(
+    shared: Place, store: Store
+) -> None:
+    first = await Worker(store, "first").register()
+    await (await first.run("poison")).finish(RunState.FAILED)
+    await store.retry("poison")
+    shared.execute("delete from history where run_id = 'poison' and generation = 1")
+    await strike(store, STRIKES_MOST - 1, "poison")
+    victim = await Worker(store, "victim").register()
+    other = await victim.claim(is_alone=True)
+    await store.cancel("poison", SECOND)
+    shared.execute("update generations set checksum = checksum + 1")
+
+    await victim.dies("poison")
+
+    assert ids(other) == ["poison"]
+    row = await store.run("poison")
+    assert row is not None
+    assert row.state is RunState.QUARANTINED
+    assert {one.state for one in await store.workers() if one.incarnation == "victim"} == {"dead"}
+
+
+async def test_a_poisoned_run_that_was_told_of_its_cancel_is_quarantined_for_its_clean_up_may_be_repaired(store: Store) -> None:
+    await store.start(new_run("poison"))
+    await strike(store, STRIKES_MOST - 1, "poison")
+    victim = await Worker(store, "victim").register()
+    (claimed,) = await victim.claim(is_alone=True)
+    await store.cancel("poison", SECOND)
+    run = Mine(victim, "poison", claimed.row.created_at)
+    await run.write(reads_inbox=True)
+
+    await victim.dies("poison")
+
+    row = await store.run("poison")
+    assert row is not None
+    assert row.state is RunState.QUARANTINED

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from perdure.store.protocol import UnknownOutcome
-from tests.contract.acting import LIMIT, Worker, kinds, new_run, signal, step
+from tests.contract.acting import LIMIT, Worker, history_of, kinds, new_run, signal, step
 from tests.contract.places import Fault, Place, lose_the_reply, lose_the_request
 
 BOTH = pytest.mark.parametrize(("fault", "is_committed"), [(lose_the_reply, True), (lose_the_request, False)])
@@ -22,7 +22,7 @@ async def test_a_checkpoint_of_unknown_outcome_is_found_out_by_its_number(place:
         await worker.commit(run.change(step()))
 
     assert await store.checkpoint_of("worker-1") == (2 if is_committed else 1)
-    assert kinds(await store.history("order-1")) == (["started", "step"] if is_committed else ["started"])
+    assert kinds(await history_of(store, "order-1")) == (["started", "step"] if is_committed else ["started"])
 
 
 @BOTH
@@ -40,7 +40,7 @@ async def test_the_worker_goes_on_after_it_has_found_out(place: Place, fault: Fa
     run.position += 1
     await run.write(step(1))
 
-    assert [record.command for record in await store.history("order-1")] == [None, 0, 1]
+    assert [record.command for record in await history_of(store, "order-1")] == [None, 0, 1]
 
 
 @BOTH
@@ -54,7 +54,7 @@ async def test_what_is_not_a_checkpoint_can_simply_be_repeated(place: Place, fau
         lambda: store.send(signal("order-1", "s2", key="k"), LIMIT),
         lambda: store.retire("nobody"),
         store.wake_missed,
-        store.bury,
+        lambda: store.bury(lambda lock: None),
     ):
         faults.next = fault
         try:

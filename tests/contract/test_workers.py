@@ -6,8 +6,9 @@ import pytest
 
 from perdure.clock import SECOND
 from perdure.store.endings import Release
-from perdure.store.protocol import FenceLost, Store
+from perdure.store.protocol import FenceLost, Store, UnknownOutcome
 from tests.contract.acting import LEASE, START, ManualClock, Worker, worker_row
+from tests.contract.places import Place, lose_the_reply
 
 
 async def test_a_registered_worker_is_live_with_checkpoint_0_and_expires_a_lease_from_now(store: Store, clock: ManualClock) -> None:
@@ -76,17 +77,38 @@ async def test_a_retired_worker_is_dead_at_once(store: Store, worker: Worker) ->
         await run.write(ending=Release())
 
 
+async def buried(store: Store) -> list[str]:
+    """The lock files that are to be removed."""
+    locks: list[str] = []
+    await store.bury(locks.append)
+    return locks
+
+
+async def test_the_files_of_the_dead_are_cleared_away_before_their_rows(shared: Place) -> None:
+    store, faults = await shared.open_with_fault()
+    await Worker(store, "idle").register()
+    await store.retire("idle")
+    locks: list[str] = []
+    faults.next = lose_the_reply
+
+    with pytest.raises(UnknownOutcome):
+        await store.bury(locks.append)
+
+    assert locks == ["idle.lock"]
+    assert await store.workers() == []
+
+
 async def test_the_dead_are_forgotten_once_they_own_nothing_and_leave_their_lock_files(store: Store) -> None:
     owner, idle, live = [await Worker(store, name).register() for name in ("owner", "idle", "live")]
     await owner.run("order-1")
     await store.retire("owner")
     await store.retire("idle")
 
-    assert await store.bury() == ["idle.lock"]
+    assert await buried(store) == ["idle.lock"]
     assert {row.incarnation for row in await store.workers()} == {"owner", "live"}
     assert len(await live.claim()) == 1
-    assert await store.bury() == ["owner.lock"]
-    assert await store.bury() == []
+    assert await buried(store) == ["owner.lock"]
+    assert await buried(store) == []
     assert {row.incarnation for row in await store.workers()} == {"live"}
     assert idle.number == 0
 

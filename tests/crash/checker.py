@@ -18,6 +18,7 @@ class Evidence:
 
     runs: dict[str, RunLine]
     histories: dict[str, list[HistoryLine]]
+    shared: dict[tuple[str, int], tuple[int, int]]  # by generation: which history it goes on with, and up to where
     keys: set[tuple[str, str]]
     inbox: list[tuple[str, str, Any]]
     workers: dict[str, str]  # state by incarnation
@@ -37,6 +38,7 @@ def gather(store: StoreView, effects: Sequence[Effect]) -> Evidence:
         return Evidence(
             {run.id: run for run in store.runs()},
             store.histories(),
+            store.shared(),
             store.keys(),
             store.inbox(),
             {worker.incarnation: worker.state for worker in store.workers()},
@@ -97,17 +99,26 @@ def results_of_nobody(evidence: Evidence) -> Iterator[str]:
 
 
 def gaps(evidence: Evidence) -> Iterator[str]:
-    """I1, I3: in each generation positions 1..n, time never backwards, one record per command, one last record."""
+    """I1, I3: in each generation, with what it shares, positions 1..n, time never backwards, one record per command, one last record."""
     for run_id, lines in evidence.histories.items():
         run = evidence.runs.get(run_id)
         if run is None:
             yield f"{run_id} has a history but no row"
             continue
         for generation in sorted({line.generation for line in lines}):
-            yield from gaps_in(run_id, [line for line in lines if line.generation == generation], generation == run.generation)
+            yield from gaps_in(run_id, whole(evidence, run_id, generation), generation == run.generation)
         last = lines[-1]
         if (last.kind in FINAL) != run.is_final or (run.is_final and last.kind != run.state) or last.generation != run.generation:
             yield f"{run_id} is {run.state} in generation {run.generation}, its history ends with {last}"
+
+
+def whole(evidence: Evidence, run_id: str, generation: int) -> list[HistoryLine]:
+    """What a replay of this generation reads."""
+    own = [line for line in evidence.histories[run_id] if line.generation == generation]
+    if (run_id, generation) not in evidence.shared:
+        return own
+    base, upto = evidence.shared[run_id, generation]
+    return [line for line in whole(evidence, run_id, base) if line.position <= upto] + own
 
 
 def gaps_in(run_id: str, lines: list[HistoryLine], is_last: bool) -> Iterator[str]:
@@ -124,7 +135,8 @@ def gaps_in(run_id: str, lines: list[HistoryLine], is_last: bool) -> Iterator[st
         twice = [key for key, count in Counter(line.key for line in lines if line.kind in kinds).items() if count > 1]
         if twice:
             yield f"{run_id} has more than one {'/'.join(sorted(kinds))} record of {twice}"
-    if any(line.kind in FINAL | {"continued"} for line in lines[:-1]) or (lines[-1].kind == "continued") == is_last:
+    ends_as_it_should = lines[-1].kind != "continued" if is_last else lines[-1].kind in {"continued", "failed"}
+    if any(line.kind in FINAL | {"continued"} for line in lines[:-1]) or not ends_as_it_should:
         yield f"{run_id}: a generation ends with {[line.kind for line in lines[-2:]]}, and there is {'none' if is_last else 'one'} after it"
 
 

@@ -141,7 +141,7 @@ def signal(run: str, number: int, topic: str = "go") -> Action:
 
 
 def order(verb: str, run: str) -> Action:
-    """Cancel, pause or resume it."""
+    """Cancel, pause, resume, retry or delete it."""
     return Action(verb, run)
 
 
@@ -150,5 +150,6 @@ def recorded(run: str, records: int) -> Action:
     return Action("recorded", run, values=(records,))
 
 
-def result(run: str) -> Action:
-    return Action("result", run)
+def result(run: str, asked: str | None = None) -> Action:
+    """`asked` tells one question from another."""
+    return Action("result", run, key=asked)

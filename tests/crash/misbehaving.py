@@ -1,7 +1,9 @@
 """Workflows whose steps do to their worker what steps should not do."""
 
 import asyncio
+import ctypes
 import os
+import signal
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ from tests.crash import workload
 from tests.crash.effects import tell
 from tests.crash.workload import body, effect, is_open, sync_effect
 
+MEMORY_MEBIBYTES = 600
 QUICK = Retry(initial=0.02, jitter=0, attempts=4)
 
 
@@ -233,6 +236,44 @@ async def sleeps(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+def take_memory() -> None:
+    """Until the kernel ends it; without a limit, as the kernel would."""
+    everything = b"x" * (MEMORY_MEBIBYTES << 20)
+    os.kill(os.getpid(), signal.SIGKILL if everything else signal.SIGTERM)
+
+
+DEADLY = {"segfault": segfault, "take_memory": take_memory}
+
+
+@step
+async def kills_in_step(how: str) -> None:
+    with body():
+        DEADLY[how]()
+
+
+@step
+def kills_in_thread(how: str) -> None:
+    with body():
+        DEADLY[how]()
+
+
+@workflow
+async def kills(how: str, where: str) -> None:
+    """Its process, every time."""
+    await effect()
+    match where:
+        case "step":
+            await kills_in_step(how)
+        case "thread":
+            await kills_in_thread(how)
+        case "workflow":
+            DEADLY[how]()
+
+
 @step
 async def returns_much(megabytes: int) -> str:
     return "x" * (megabytes << 20)
@@ -258,5 +299,6 @@ WORKFLOWS = {
         backs_off,
         sleeps,
         too_much,
+        kills,
     )
 }

@@ -71,6 +71,7 @@ class Options:
     files_most: int | None = None
     file_bytes_most: int | None = None
     collects_garbage: bool = False
+    clock_moved: float = 0.0  # seconds by which its wall clock is wrong
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from perdure import Client, Engine
 from perdure.cli.stopping import Stopping
+from perdure.clock import SECOND, HostClock
 from perdure.engine.ports import Ports
-from perdure.errors import RunCancelled, RunEnded, RunFailed, StoreError, StoreFailed, StoreNotFound
+from perdure.errors import NotRetryable, RunCancelled, RunEnded, RunFailed, RunNotFound, StoreError, StoreFailed, StoreNotFound
 from perdure.settings import Settings
 from perdure.store.sqlite import transactions
 from perdure.store.sqlite.database import Database
@@ -78,6 +79,16 @@ def sync_never() -> None:
     Database._connect_writer = without_sync
 
 
+class MovedClock(HostClock):
+    """As an administrator has set it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._moved = round(seconds * SECOND)
+
+    def now(self) -> int:
+        return super().now() + self._moved
+
+
 class Points:
     """Counts the passings of the engine's named points, and does there what is asked."""
 
@@ -100,7 +111,7 @@ async def live(options: Options, points: Points) -> int:
         await act_as_client(options)
         return 0
     workflows = [one for name, one in WORKFLOWS.items() if options.workflows is None or name in options.workflows]
-    ports = Ports(reached=points.reached)
+    ports = Ports(reached=points.reached, clock=MovedClock(options.clock_moved))
     engine = Engine(f"sqlite:///{options.store}", workflows, settings=Settings(**options.settings), ports=ports)
     stopping = Stopping(engine, asyncio.get_running_loop())
     stopping.listen()
@@ -179,13 +190,22 @@ async def acknowledged(client: Client, action: Action) -> bool:
                 await client.run(action.run).pause()
             case "resume":
                 await client.run(action.run).resume()
+            case "retry":
+                await client.run(action.run).retry()
+            case "delete":
+                await client.run(action.run).delete()
     except StoreFailed:
         raise
-    except RunEnded:
+    except (RunEnded, NotRetryable):
         tell("refused", do=action.do, run=action.run, key=action.key)
         return True
     except (RunFailed, RunCancelled) as error:
-        tell("ack", do=action.do, run=action.run, failed=str(error))
+        tell("ack", do=action.do, run=action.run, key=action.key, failed=str(error))
+        return True
+    except RunNotFound:
+        if action.do != "delete":
+            raise
+        tell("refused", do=action.do, run=action.run, key=action.key)  # deleted by the call before, whose answer nobody got
         return True
     except StoreError as error:
         tell("unacknowledged", do=action.do, run=action.run, key=action.key, error=type(error).__name__)

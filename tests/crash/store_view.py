@@ -47,10 +47,11 @@ class HistoryLine:
     error: bytes | None
     attempt: int
     checksum: int
+    key_generation: int
 
     @property
     def key(self) -> Key:
-        return (self.run, self.generation, -1 if self.command is None else self.command)
+        return (self.run, self.key_generation, -1 if self.command is None else self.command)
 
     @property
     def value(self) -> Any:
@@ -124,13 +125,19 @@ class StoreView:
     def histories(self) -> dict[str, list[HistoryLine]]:
         """Of every run, in order."""
         sql = (
-            "select run_id, generation, position, at, kind, name, command, output, error, attempt, checksum "
-            "from history order by run_id, generation, position"
+            "select run_id, generation, position, at, kind, name, command, output, error, attempt, history.checksum, "
+            "coalesce(key_generation, generation) from history left join generations using (namespace, run_id, generation) "
+            "order by run_id, generation, position"
         )
         histories: dict[str, list[HistoryLine]] = defaultdict(list)
         for row in self.rows(sql):
             histories[row[0]].append(HistoryLine(*row))
         return histories
+
+    def shared(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Of generations that go on with the history of another: which, and up to which position."""
+        sql = "select run_id, generation, base_generation, base_position from generations where base_generation is not null"
+        return {(row[0], row[1]): (row[2], row[3]) for row in self.rows(sql)}
 
     def history(self, run_id: str) -> list[HistoryLine]:
         return self.histories().get(run_id, [])

@@ -29,6 +29,20 @@ def test_b2_two_sweepers_find_the_same_dead_worker_and_each_run_goes_to_one(harn
     assert all(heir.lives for heir in heirs)
 
 
+def test_g10_after_a_kill_the_heirs_token_is_greater_although_its_clock_was_set_back(harness: Harness) -> None:
+    dead = harness.worker()
+    harness.act((start("waits", "order-1", "gate"),))
+    harness.wait_for_begin("gated")
+    dead.kill()
+    heir = harness.launch(clock_moved=-3600.0)
+    harness.wait(lambda: len(harness.server.of("begin", step="gated")) == 2, "it has begun again")
+    before, after = harness.server.of("begin", step="gated")
+    harness.open_gate("gate")
+    harness.wait_for_end()  # not checked: by the clock that was set back all of this is long ago
+    assert (before.pid, after.pid) == (dead.pid, heir.pid)
+    assert before["token"] < after["token"]
+
+
 def test_b11_signals_arrive_while_the_store_fails_inside_receive(harness: Harness) -> None:
     worker = harness.worker(fault=Fault("write", 12, "ENOSPC", 30, file="wal", from_ready=True))
     runs = [f"run-{number}" for number in range(3)]

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.crash.harness import Harness, start
+from tests.crash.options import Crash
 from tests.crash.processes import Process
 
 PROGRAM: list[str] = []
@@ -83,6 +84,22 @@ def test_b20_it_stops_in_time_with_runs_in_every_state(harness: Harness) -> None
     assert worker.status == 0, harness.said()
     assert not [run for run in harness.store.runs() if run.owner is not None]
     harness.check()
+
+
+@pytest.mark.parametrize("point", ["lease.registered", "run.claimed", "attempt.begin", "sweep.done"])
+def test_b79_told_to_stop_while_it_starts_it_stops_and_keeps_no_run_from_others(harness: Harness, point: str) -> None:
+    first = harness.worker(workflows=())
+    first.terminate()
+    assert first.wait() == 0
+    harness.act((start("sequence", "line", 2),), (start("listens", "waiting", 0),))
+    starting = harness.launch(PROGRAM, crash=Crash(point, do="stop"))
+    harness.wait(lambda: harness.server.of("struck", pid=starting.pid), "it has come so far")
+    starting.terminate()
+    starting.resume()
+    assert starting.wait() == 0, harness.said()
+    assert not [run for run in harness.store.runs() if run.owner is not None]
+    assert not [worker for worker in harness.store.workers() if worker.state == "live"]
+    harness.heal()
 
 
 def test_f12_a_thread_that_hangs_does_not_keep_the_process_from_ending(harness: Harness) -> None:

@@ -215,4 +215,24 @@ async def cleans_up() -> None:
         await sync_effect(value)
 
 
-WORKFLOWS = {one.name: one for one in (sequence, waits, sync_waits, tries_again, everything, listens, either, trip, chapters, cleans_up)}
+@step
+async def breaks_once(previous: str) -> str:
+    """What it needs is there from the second body on: as after a repair."""
+    with body(previous) as value:
+        if not is_open("repaired"):
+            (gates / "repaired").touch()
+            raise ValueError("broken")
+        return value
+
+
+@workflow
+async def repairable() -> list[str]:
+    """Fails in its second step the first time."""
+    before = await effect()
+    between = await breaks_once(before)
+    return [before, between, await effect(between)]
+
+
+WORKFLOWS = {
+    one.name: one for one in (sequence, waits, sync_waits, tries_again, everything, listens, either, trip, chapters, cleans_up, repairable)
+}

@@ -2,6 +2,8 @@
 
 from tests.mutants.changing import CHANGING
 from tests.mutants.checking import CHECKING
+from tests.mutants.embedding import EMBEDDING
+from tests.mutants.guarding import GUARDING
 from tests.mutants.misleading import MISLEADING
 from tests.mutants.ordering import ORDERING
 from tests.mutants.running import REFUSING, REPLAYING, TRYING, WAITING
@@ -21,4 +23,6 @@ MUTANTS = (
     *CHANGING,
     *TELLING,
     *ORDERING,
+    *GUARDING,
+    *EMBEDDING,
 )

@@ -4,6 +4,7 @@ from tests.mutants.naming import bug
 
 CANCEL = "tests/acceptance/test_cancel.py"
 PAUSE = "tests/acceptance/test_pause.py"
+PATCHED = "tests/acceptance/test_patched.py"
 RETRY = "tests/acceptance/test_retry.py"
 REQUESTS = "tests/contract/test_requests.py"
 GENERATIONS = "tests/contract/test_generations.py"
@@ -61,6 +62,16 @@ ORDERING = (
         edits=(
             ("store/sqlite/retries.py", "position - 1, base.key_generation, base.input", "position - 1, row.generation + 1, base.input"),
         ),
+    ),
+    bug(
+        "give the key of a step that failed to one that newer code has before it",
+        f"{PATCHED}::test_a_step_that_failed_is_retried_under_its_key_although_the_code_has_a_new_step_before_it",
+        edits=(("store/sqlite/retries.py", "reached_before(position, later)", "0"),),
+    ),
+    bug(
+        "send code that has been repaired the old way when its run is retried",
+        f"{PATCHED}::test_a_run_whose_own_code_failed_takes_the_new_way_from_there_when_it_is_retried",
+        edits=(("store/sqlite/retries.py", "else max(0, position - 2)", "else position - 1"),),
     ),
     bug(
         "forget results that were recorded beside a failure",

@@ -50,7 +50,7 @@ WAITING = (
     bug(
         "record a timer before the inbox is read up to its deadline",
         f"{G09}::test_a_payment_that_came_in_time_wins_although_many_other_signals_came_before_it",
-        edits=(("store/changes.py", "[timer for timer in due if not is_full or timer.deadline <= page[-1][1]]", "due"),),
+        edits=(("store/changes.py", "[timer for timer in due if not is_full or timer.deadline <= read_up_to]", "due"),),
     ),
     bug(
         "record timers in the order they were set",
@@ -191,6 +191,11 @@ TRYING = (
         ),
     ),
     bug(
+        "write the intent of a step again while it is being written",
+        f"{G04}::test_its_next_try_begins_once_although_the_clock_steps_forward_while_its_intent_is_being_written",
+        edits=(("engine/attempts.py", "                retrying.begins()  # once:", "                pass  # once:"),),
+    ),
+    bug(
         "begin an at_most_once step before its intent is on disk",
         f"{G04}::test_the_intent_is_on_disk_before_the_body_begins",
         f"{G04}::test_after_a_death_in_its_body_the_workflow_gets_step_outcome_unknown_and_the_body_is_not_run_again",
@@ -224,6 +229,6 @@ REFUSING = (
     bug(
         "do not limit the inbox",
         f"{G15}::test_an_inbox_that_is_full_refuses_the_next_signal_and_takes_more_once_it_was_read",
-        edits=(("store/sending.py", "    if undelivered >= limit:", "    if False:"),),
+        edits=(("store/sqlite/signals.py", "        if last is not None and last - first + 1 >= limit:", "        if False:"),),
     ),
 )

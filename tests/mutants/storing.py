@@ -38,7 +38,13 @@ COMMITTING = (
     bug(
         "end a run with a page of its inbox and forget the rest",
         "tests/contract/test_arrivals.py::test_a_run_with_more_signals_than_a_page_ends_when_all_of_them_are_recorded",
-        edits=(("store/changes.py", "        if isinstance(ending, Finish) and has_more:", "        if has_more is None:"),),
+        edits=(
+            (
+                "store/changes.py",
+                "        if isinstance(ending, Finish) and (has_more or damage is not None):",
+                "        if has_more is None:",
+            ),
+        ),
     ),
     bug(
         "acknowledge before the commit",
@@ -145,7 +151,7 @@ OWNING = (
     bug(
         "take a worker for dead without asking its lease",
         f"{G10}::test_living_workers_leave_each_other_alone_however_often_they_sweep",
-        edits=(("engine/sweep.py", "    return now > worker.expires_at and now > promised_until(lock)", "    return True"),),
+        edits=(("engine/deaths.py", "    return now > worker.expires_at and now > promised_until(lock)", "    return True"),),
     ),
     bug(
         "end the search for dead workers at its first error",

@@ -51,6 +51,11 @@ TELLING = (
         edits=(("store/stranded.py", "        if workflow is None or not is_waiting or", "        if workflow is None or"),),
     ),
     bug(
+        "let a damaged record keep every trouble from being told",
+        f"{TOLD}::test_a_failed_run_whose_last_record_is_damaged_is_told_and_does_not_keep_others_from_being_told",
+        edits=(("store/sqlite/troubles.py", "    except CorruptedHistory as damage:\n", "    except ZeroDivisionError as damage:\n"),),
+    ),
+    bug(
         "quarantine poison and tell nobody",
         f"{TOLD}::test_a_poisoned_run_is_told_although_no_worker_lived_to_see_it_quarantined",
         edits=(

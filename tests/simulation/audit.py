@@ -1,70 +1,38 @@
 """Checks every transaction as it commits: what it may change, and that it leaves nothing stranded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import apsw
 
 from perdure.codec.plain import describe_failure
 from perdure.codec.values import decode
+from perdure.engine.retention import kept
+from tests.simulation.bookings import Bookings
 from tests.simulation.ledger import Ledger
 from tests.simulation.replaying import Replays
 from tests.simulation.rows import FINAL, RunShadow, Shadow
 from tests.simulation.stranded import STRANDED
+from tests.simulation.swarm import Swarm
+from tests.simulation.transaction import TRANSITIONS, Row, Transaction, told
+from tests.simulation.troubles import Troubles
 from tests.simulation.watching import RowChange
 from tests.simulation.world import Process, World
 
-TRANSITIONS = {
-    ("pending", "running"),
-    ("waiting", "running"),
-    ("running", "running"),
-    ("running", "waiting"),
-    ("running", "quarantined"),
-    ("running", "completed"),
-    ("running", "failed"),
-    ("waiting", "waiting"),
-    ("quarantined", "waiting"),
-    ("pending", "cancelled"),
-    ("waiting", "cancelled"),  # by hand, if it was paused before it began
-    ("paused", "cancelled"),
-    ("quarantined", "cancelled"),
-    ("running", "cancelled"),
-    ("pending", "paused"),
-    ("waiting", "paused"),
-    ("running", "paused"),
-    ("paused", "waiting"),
-    ("failed", "waiting"),
-}
 OUTCOMES = {"step", "step_failed", "compensated", "compensation_failed"}
-Row = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Transaction:
-    """What one transaction has shown so far."""
-
-    process: Process
-    fence: str | None = None
-    signals: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
-    taken: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
-    parked: list[Row] = field(default_factory=list)
-    retried: set[str] = field(default_factory=set)
-    written_by_nobody: set[str] = field(default_factory=set)
-    """Runs that nobody owns and that got a record all the same: it must have been their end."""
-    emptied: set[str] = field(default_factory=set)
-    deleted: set[str] = field(default_factory=set)
-    opened: set[str] = field(default_factory=set)
-    """Runs that begin a later generation with it."""
 
 
 class Auditor:
-    def __init__(self, world: World, path: str) -> None:
+    def __init__(self, world: World, path: str, swarm: Swarm) -> None:
         self.world = world
         self.shadow = Shadow()
-        self.ledger = Ledger(world, self.shadow)
+        self.bookings = Bookings(world)
+        self.ledger = Ledger(world, self.shadow, self.bookings)
         self.replays = Replays(path)
+        self.troubles = Troubles(world, self.shadow, swarm.settings.trouble_tries_most)
         self.quarantine_expected: set[str] = set()
+        self.deletion_wanted: set[str] = set()
+        self._kept = {state.value: length for state, length in kept(swarm.settings).items()}
         self._db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
         self._unknown: dict[str, tuple[int, bool]] = {}
 
@@ -83,9 +51,12 @@ class Auditor:
             getattr(self, f"_{change.table}")(at, change.old, change.new)
         self._signals_were_taken_once(at)
         self._nothing_is_left_of_the_deleted(at)
+        self._nothing_is_wanted_of_the_ended(at)
         for row in at.parked:
             self._is_parked_for_a_reason(row)
         self._is_anything_stranded()
+        self.bookings.check(self._db)
+        self.troubles.check(at.troubled, at.forgotten)
         if at.fence is not None and not is_known:
             self._unknown[at.fence] = (self.shadow.workers[at.fence]["checkpoint"], True)
 
@@ -113,6 +84,7 @@ class Auditor:
             return
         if old is None:
             self.shadow.hosts[new["incarnation"]] = at.process.label
+            self.shadow.registered[new["incarnation"]] = self.world.now
         elif old["state"] == "dead" and new != old:
             self._broken(f"I7: worker {new['incarnation']} is dead and was changed")
         elif new["checkpoint"] != old["checkpoint"]:
@@ -147,7 +119,8 @@ class Auditor:
                 self._broken(f"a run was inserted in the middle of its life: {new}")
             self.shadow.unfinished.add(new["id"])
             self.shadow.deleted.discard(new["id"])
-            self.shadow.runs[new["id"]] = RunShadow(new["id"], "pending", None, new["wake_at"], new["workflow"], self.world.now)
+            life = self.shadow.lives[new["id"]] = self.shadow.lives.get(new["id"], 0) + 1
+            self.shadow.runs[new["id"]] = RunShadow(new["id"], "pending", None, new["wake_at"], new["workflow"], self.world.now, life)
             return
         run = self.shadow.runs[new["id"]]
         if old["state"] == "failed" and new["state"] == "waiting" and run.id in at.retried:
@@ -168,6 +141,8 @@ class Auditor:
             run.wake_at = new["wake_at"]
         if new["state"] == "running" and old["state"] == "waiting" and old["waiting_for"] is not None:
             self.world.saw("parked and woken")
+        if new["state"] in ("failed", "quarantined"):
+            at.troubled.add(run.id)
         if new["state"] in FINAL or new["state"] == "quarantined":
             self.shadow.unfinished.discard(run.id)
         elif old["state"] == "paused" and new["state"] == "waiting":
@@ -195,7 +170,11 @@ class Auditor:
                 self._broken(f"I7: run {new['id']} was taken from {before}, which is alive, by {at.fence}")
             self.world.saw("takeover by lease")
         if after is not None:
-            self.shadow.runs[new["id"]].owners.append(after)
+            run = self.shadow.runs[new["id"]]
+            run.owners.append(after)
+            if new["fencing"] <= run.fencing:
+                self._broken(f"G10: run {run.id} was claimed under {new['fencing']}, after {run.fencing}")
+            run.fencing = new["fencing"]
 
     def _is_quarantined(self, run: RunShadow) -> None:
         rows = self._db.execute("select error from runs where id = ?", (run.id,)).fetchall()
@@ -266,6 +245,7 @@ class Auditor:
         run.generation = run.key_generation = new["generation"]
         run.records = []
         at.opened.add(run.id)
+        run.to_be_retried = {}
         run.steps.clear()
         run.timers.clear()
         self.world.saw("a run continued as new")
@@ -281,6 +261,7 @@ class Auditor:
         self._settled_once(run, record)
         result = decode(record["output"], Any, what="result")
         self.ledger.check_recorded(run.id, run.key_generation, record["command"], record["attempt"], result["serial"])
+        self.bookings.was_recorded(f"as command {record['command']} of run {run.id}, life {run.life}", result)
 
     def _record_step_failed(self, at: Transaction, run: RunShadow, record: Row) -> None:
         self._settled_once(run, record)
@@ -354,8 +335,18 @@ class Auditor:
     # ── what people want of runs ─────────────────────────────────────────────────────────────────────────────────────
 
     def _requests(self, at: Transaction, old: Row | None, new: Row | None) -> None:
-        if new is not None and self.shadow.runs[new["run_id"]].is_final:
-            self._broken(f"G13: something is wanted of a run that has ended: {new}")
+        if new is not None:
+            at.wanted.add(new["run_id"])
+
+    def _troubles(self, at: Transaction, old: Row | None, new: Row | None) -> None:
+        self.troubles.changed(old, new)
+        if old is not None and new is None:
+            at.forgotten.append(old)
+
+    def _nothing_is_wanted_of_the_ended(self, at: Transaction) -> None:
+        for run_id in at.wanted - at.deleted:
+            if self.shadow.runs[run_id].is_final and self._db.execute("select 1 from requests where run_id = ?", (run_id,)).fetchall():
+                self._broken(f"G13: something is wanted of run {run_id}, which has ended")
 
     def _generations(self, at: Transaction, old: Row | None, new: Row | None) -> None:
         if new is None or new["run_id"] in at.opened:
@@ -365,6 +356,8 @@ class Auditor:
             self._broken(f"M24: run {run.id} is {run.state} in generation {run.generation} with {len(run.records)} records: {new}")
         at.retried.add(run.id)
         run.generation = new["generation"]
+        dropped = run.records[new["base_position"] :]
+        run.to_be_retried = {record["command"]: record["name"] for record in dropped if record["kind"] == "step_failed"}
         del run.records[new["base_position"] :]
         run.steps = {record["command"]: record for record in run.records if record["kind"] in OUTCOMES}
         run.timers = {record["command"] for record in run.records if record["kind"] == "timer"}
@@ -373,29 +366,29 @@ class Auditor:
         assert old is not None
         if old["state"] not in FINAL:
             self._broken(f"G20: run {old['id']} was deleted though it is {old['state']}")
+        elif old["id"] not in self.deletion_wanted:
+            self._is_past_its_time(old)
         at.deleted.add(old["id"])
         del self.shadow.runs[old["id"]]
         self.shadow.deleted.add(old["id"])
+        self.shadow.deleted_at = self.world.now
         self.ledger.forget(old["id"])
         self.world.saw("a run was deleted")
+
+    def _is_past_its_time(self, run: Row) -> None:
+        kept = self._kept.get(run["state"])
+        self.world.saw("a run was deleted after its time")
+        if kept is None or run["ended_at"] > self.world.wall - kept:
+            self._broken(f"G20: run {run['id']} was deleted by nobody: it ended {self.world.wall - run['ended_at']} ago, kept are {kept}")
 
     def _nothing_is_left_of_the_deleted(self, at: Transaction) -> None:
         """I19, G20: all rows of a run, or none."""
         if at.emptied - at.deleted:
             self._broken(f"I1: records or keys of {at.emptied - at.deleted} were deleted, and the runs were not")
         for run_id in at.deleted:
-            for table in ("history", "generations", "attempts", "inbox", "requests", "signal_keys", "outdated"):
+            for table in ("history", "generations", "attempts", "inbox", "requests", "signal_keys", "outdated", "suspects", "troubles"):
                 if self._db.execute(f"select 1 from {table} where run_id = ? limit 1", (run_id,)).fetchall():
                     self._broken(f"I19: run {run_id} was deleted and has rows in {table}")
         for run_id in at.written_by_nobody - at.retried:
             if self.shadow.runs[run_id].state != "cancelled":
                 self._broken(f"I7: {at.process.label} wrote a record of run {run_id}, which belongs to nobody")
-
-
-def told(change: RowChange) -> str:
-    """One line of the trace."""
-    if change.old is None or change.new is None:
-        row = {name: value for name, value in change.row.items() if value is not None and not isinstance(value, bytes)}
-        return f"{'+' if change.old is None else '-'} {change.table} {row}"
-    differences = {name: value for name, value in change.new.items() if value != change.old[name] and not isinstance(value, bytes)}
-    return f"~ {change.table} {next(iter(change.new.values()))} {differences}"

@@ -35,6 +35,16 @@ SOMETIMES = (
     "a paused run goes on",
     "a failed run was retried",
     "a run was deleted",
+    "a run was deleted after its time",
+    "a run continued as new",
+    "a saga undid a step",
+    "a transactional step was recorded",
+    "a transactional step was performed again",
+    "a transactional step ended its transaction",
+    "somebody was told of a run in trouble",
+    "somebody was told again",
+    "a stranded run was noted",
+    "somebody cancelled a task",
 )
 
 

@@ -12,5 +12,5 @@ FOUND = {
 }
 """Seed -> what was wrong. A seed plays something else once the simulation itself has changed; it stays, for it costs half a second."""
 
-COVER = (3001, 3002, 3005, 3015, 3023, 3039, 3043, 3051, 3073, 3086, 3096, 3133, 3139)
+COVER = (3001, 3003, 3005, 3015, 3051, 3055, 3056, 3080, 3085, 3086, 3098, 3099, 3100, 3104, 3114, 3117, 3125, 3128, 3143, 3150)
 """In these everything that must happen sometimes happens, most of it three times."""

@@ -15,11 +15,12 @@ from tests.simulation.rows import RunShadow
 from tests.simulation.world import Violation
 
 CALM_SECONDS_MOST = 3600
+ANSWERS_WITHIN = 60 * SECOND  # what was delayed before the world was healed, or stood still, may still last so long
 LAST_RECORDS = """
 select id, state, (select max(position) from history where history.namespace = runs.namespace and run_id = id
     and history.generation = runs.generation) from runs
 """
-TIMERS_OF_AN_IDLE_WORKER = 4  # its lease, its sweep, its alarm, and the supervisor's flow
+TIMERS_OF_AN_IDLE_WORKER = 6  # its lease, its sweep, its alarm, its troubles, its retention, and the supervisor's flow
 
 
 class Ending:
@@ -32,7 +33,7 @@ class Ending:
         self._flows = flows
         settings = machine.faults.swarm.settings
         self._patience = round((settings.lease_seconds + 3 * settings.sweep_seconds + 45) * SECOND)
-        self._closer = CloserHost(machine, "closer", [], is_over=self.is_over)
+        self._closer = CloserHost(machine, "closer", [], is_over=self.is_over, retries=self._world.random("closer").random() < 0.5)
         self._begins = 0
         self._skipped_at = 0
 
@@ -68,7 +69,10 @@ class Ending:
 
     def _has_ended(self) -> bool:
         """The closer has left too: it could still resume what is quarantined."""
-        return self.is_over() and not self._closer.is_up
+        return self.is_over() and not self._closer.is_up and not self._untold()
+
+    def _untold(self) -> list[dict[str, Any]]:
+        return self._machine.auditor.troubles.untold() if any(host.listens for host in self._workers) else []
 
     def _unfinished(self) -> list[RunShadow]:
         return [self._shadow.runs[run_id] for run_id in sorted(self._shadow.unfinished)]
@@ -83,7 +87,9 @@ class Ending:
 
     def _last_change(self) -> int:
         flows, runs = self._flows, self._shadow.runs.values()
-        return max([self._begins, self._skipped_at, *(flow.moved_at for flow in flows), *(run.changed_at for run in runs)])
+        return max(
+            [self._begins, self._skipped_at, self._shadow.deleted_at, *(flow.moved_at for flow in flows), *(run.changed_at for run in runs)]
+        )
 
     def _skip_long_waits(self) -> None:
         """When everybody waits for a moment that is far away, it comes soon."""
@@ -91,7 +97,9 @@ class Ending:
             return
         runs = self._unfinished()
         moments = [run.wake_at for run in runs if run.wake_at is not None]
-        if runs and len(moments) == len(runs):
+        everybody_waits = len(moments) == len(runs)
+        moments += [row["next_at"] for row in self._untold()]
+        if moments and everybody_waits:
             left = min(moments) - self._world.wall
             if left > 2 * SECOND:
                 self._world.note(f"the machine sleeps for {left / SECOND} s")
@@ -132,13 +140,13 @@ class Ending:
 
     def _nothing_is_left_in_memory(self) -> None:
         """I22. Those who were down when the world was healed are coming back."""
-        self._world.run(lambda: all(host.is_up for host in self._workers), at_most=5 * SECOND)
+        self._world.run(lambda: all(host.is_up for host in self._workers), at_most=ANSWERS_WITHIN)
         self._world.run(lambda: False, at_most=SECOND)
         for _ in range(20):  # threads whose result nobody wants may still be under way
             if any(host.engine is not None and leaks(host.engine) for host in self._workers):
                 self._world.run(lambda: False, at_most=SECOND)
         # One that had been told to stop has ended meanwhile, and comes back.
-        self._world.run(lambda: all(host.is_up and host.engine is not None for host in self._workers), at_most=5 * SECOND)
+        self._world.run(lambda: all(host.is_up and host.engine is not None for host in self._workers), at_most=ANSWERS_WITHIN)
         self._world.run(lambda: False, at_most=SECOND)
         for host in self._workers:
             if host.engine is None or host.process is None or not host.is_up:
@@ -155,11 +163,11 @@ class Ending:
         for host in hosts:
             host.is_wanted = False
         # What was delayed before the world was healed may last longer than a worker that leaves waits for it.
-        self._world.run(lambda: not any(worker.is_busy for worker in self._workers), at_most=60 * SECOND)
+        self._world.run(lambda: not any(worker.is_busy for worker in self._workers), at_most=ANSWERS_WITHIN)
         leaving = {host.process.label for host in self._workers if host.process is not None and host.is_up}
         for worker in self._workers:
             worker.stop()
-        if not self._world.run(lambda: not any(host.is_up for host in hosts), at_most=60 * SECOND):
+        if not self._world.run(lambda: not any(host.is_up for host in hosts), at_most=ANSWERS_WITHIN):
             self._fail(f"B20: {[host.name for host in hosts if host.is_up]} do not end")
         alive = [name for name, row in self._shadow.workers.items() if row["state"] == "live" and self._shadow.hosts[name] in leaving]
         if alive:

@@ -8,7 +8,8 @@ from functools import partial
 from typing import cast
 
 from perdure import Engine
-from perdure.errors import InboxFull, NotRetryable, RunEnded, StoreError
+from perdure.engine.worker import Worker
+from perdure.errors import InboxFull, NotRetryable, RunEnded, RunNotFound, StoreError
 from tests.simulation.audit import Auditor
 from tests.simulation.faults import Faults
 from tests.simulation.hints import Hints
@@ -75,6 +76,7 @@ class WorkerHost(Host):
     """Runs an Engine until it is told to stop; its flows are clients in the same process."""
 
     workflows: Sequence[str] = field(default_factory=tuple)
+    listens: bool = False
     engine: Engine | None = None
 
     async def main(self, process: Process) -> None:
@@ -82,11 +84,13 @@ class WorkerHost(Host):
         ports = ports_of(process, machine.path, machine.faults, machine.hints, machine.auditor)
         stop = self.stopping
         workflows = [WORKFLOWS[name] for name in self.workflows]
-        engine = Engine("sqlite:///virtual.db", workflows, ports=ports, settings=machine.faults.swarm.settings)
+        hears = machine.auditor.troubles.listener(process, machine.faults, stop.is_set) if self.listens else None
+        engine = Engine("sqlite:///virtual.db", workflows, ports=ports, settings=machine.faults.swarm.settings, on_trouble=hears)
         process.on_close.append(partial(close_runs, engine))
         try:
             async with engine:
                 self.engine = engine
+                process.meddle = partial(self._cancel_something, engine.worker, process)
                 engine.failure.add_done_callback(lambda _: stop.set())
                 await self._serve(engine, stop)
         except StoreError as error:
@@ -102,6 +106,17 @@ class WorkerHost(Host):
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended
+
+    def _cancel_something(self, worker: Worker, process: Process) -> None:
+        world, runs = self.machine.world, self.machine.auditor.shadow.runs
+        tasks = [(run.id, attempt.task) for run in worker.live.values() for attempt in run.attempts.values()]
+        run_id, task = process.random.choice([("", worker._committer._task), *tasks])
+        if task is not None and not task.done():
+            world.note(f"a task of {process.label} is cancelled: {f'a step of {run_id}' if run_id else 'the commit'}")
+            world.saw("somebody cancelled a task")
+            task.cancel()
+            if run_id in runs:
+                runs[run_id].resumptions += 1
 
     @property
     def is_busy(self) -> bool:
@@ -153,18 +168,20 @@ class ClientHost(Host):
 
 @dataclass(slots=True, eq=False)
 class CloserHost(ClientHost):
-    """Sends every run what it waits for, so that all of them come to an end."""
+    """Sends every run what it waits for, so that all of them come to an end. With some seeds it retries once what has failed."""
 
     is_over: Callable[[], bool] = bool
     sent: int = 0
     resumed: set[str] = field(default_factory=set)
+    retried: set[str] = field(default_factory=set)
+    retries: bool = False
 
     async def visit(self, client: VirtualClient) -> None:
         while not self.is_over():
             await asyncio.sleep(1)
             try:
                 await self._answer_everybody(client)
-            except (StoreError, InboxFull, RunEnded, NotRetryable) as error:
+            except (StoreError, InboxFull, RunEnded, RunNotFound, NotRetryable) as error:
                 self.machine.world.note(f"the closer met {type(error).__name__}")
 
     async def _answer_everybody(self, client: VirtualClient) -> None:
@@ -172,6 +189,10 @@ class CloserHost(ClientHost):
             if summary.id not in self.resumed:
                 self.resumed.add(summary.id)
                 await client.run(summary.id).resume()
+        for summary in (await client.runs(status="failed", limit=1000)).runs if self.retries else ():
+            if summary.id not in self.retried:
+                self.retried.add(summary.id)
+                await client.run(summary.id).retry()
         for summary in (await client.runs(status="waiting", limit=1000)).runs:
             run = client.run(summary.id)
             for wait in (await run.status()).waiting_for:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from perdure import Engine
-from perdure.client import Watcher
 from perdure.engine.attempt import Attempt
 from perdure.engine.live import LiveRun
 from perdure.model.runs import RunRow
+from perdure.watcher import Watcher
 
 OF_RUNS = (LiveRun, Attempt, RunRow, Watcher)
 CONTAINERS = (list, tuple, set, frozenset, deque)
@@ -37,7 +37,7 @@ def parts(one: Any) -> Iterator[tuple[str, Any]]:
         yield from enumerated(one)
     elif isinstance(one, CONTAINERS):
         yield from enumerated(one)
-    elif type(one).__module__.startswith(("perdure.engine", "perdure.client")):
+    elif type(one).__module__.startswith(("perdure.engine", "perdure.client", "perdure.watcher")):
         yield from ((f".{name}", value) for name, value in attributes(one))
 
 

@@ -5,11 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import apsw
+
 from perdure import Info
+from tests.simulation.bookings import Bookings
 from tests.simulation.loop import SECOND
 from tests.simulation.programs import Op
 from tests.simulation.rows import Shadow
 from tests.simulation.world import World
+
+TRANSACTIONAL = frozenset({"book", "book_huge"})
+"""Whose bodies may be performed again until a transaction with one of them is committed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,9 +29,12 @@ class Effect:
     incarnation: str
     serial: int
     step: str
+    place: int
+    """In its program. Another one under the same command: newer code asks for another step where nothing was recorded."""
     resumptions: int
     """How often its run had been resumed or retried, which gives up what is under way."""
     retries: int
+    life: int
     ended: str | None = None
 
     def end(self, outcome: BaseException | None) -> Any:
@@ -35,7 +44,7 @@ class Effect:
             return outcome
         self.ledger.world.note(f"body of {self.run_id}/{self.command} attempt {self.attempt} ends: {self.ended}")
         if outcome is None:
-            return {"serial": self.serial}
+            return {"serial": self.serial, **({"is_booked": True} if self.step in TRANSACTIONAL else {})}
         if isinstance(outcome, asyncio.CancelledError):
             return outcome
         raise outcome
@@ -47,16 +56,20 @@ class Ledger:
 
     world: World
     shadow: Shadow
+    bookings: Bookings
     effects: list[Effect] = field(default_factory=list)
     by_command: dict[tuple[str, int, int], list[Effect]] = field(default_factory=dict)
 
     def begin(self, info: Info, op: Op, seen: int) -> Effect:
         _, run_id, generation, command = (info.idempotency_key or "").split("/")
-        incarnation = (info.fencing_token or "").partition("-")[2]
+        token = info.fencing_token or ""
+        number, _, incarnation = token.partition("-")
         run = self.shadow.runs[run_id]
-        effect = Effect(
-            self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"], run.resumptions, run.retries
-        )
+        if token < run.token or int(number) != run.fencing:
+            self.world.violate(f"G10: run {run_id} was claimed under {run.fencing}, and a body has the token {token} after {run.token}")
+        run.token = max(run.token, token)
+        place = (self, run_id, int(command), info.attempt or 0, incarnation, len(self.effects), op["step"], op["place"])
+        effect = Effect(*place, run.resumptions, run.retries, run.life)
         before = self.by_command.setdefault((run_id, int(generation), effect.command), [])
         self.world.note(f"body of {run_id}/{command} attempt {effect.attempt} begins in {incarnation}: {op['step']} {op['place']}")
         self._check(effect, before, seen)
@@ -65,6 +78,18 @@ class Ledger:
         self.effects.append(effect)
         before.append(effect)
         return effect
+
+    def book(self, db: apsw.Connection, info: Info, op: Op, seen: int) -> Effect:
+        """The beginning of a body that writes to the run's own database."""
+        effect = self.begin(info, op, seen)
+        if not self.is_first(effect) and effect.attempt == 1:
+            self.world.saw("a transactional step was performed again")
+        self.bookings.book(db, f"{info.idempotency_key}, life {effect.life}", effect.serial)
+        return effect
+
+    def is_first(self, effect: Effect) -> bool:
+        """Whether no body of its command was begun before."""
+        return not any(one.serial < effect.serial and one.command == effect.command for one in self.effects if one.run_id == effect.run_id)
 
     def _check(self, effect: Effect, before: list[Effect], seen: int) -> None:
         run = self.shadow.runs[effect.run_id]
@@ -79,9 +104,13 @@ class Ledger:
                 len(run.records) > seen,
                 lambda: f"I20: {where} began after the code had been told {seen} things, but {len(run.records)} records are on disk",
             ),
+            (
+                run.to_be_retried.get(effect.command, effect.step) == effect.step,
+                lambda: f"M24: {where} has the key of {run.to_be_retried[effect.command]}, which is to be retried",
+            ),
             (effect.attempt == failures + 1, lambda: f"M27: {where} began though {failures} failures are recorded"),
             (
-                not any(same_life(one, effect) for one in before),
+                effect.step in TRANSACTIONAL or not any(same_life(one, effect) for one in before),
                 lambda: f"G3: {where} began twice in one life of a worker",
             ),
             (worker is not None and worker["state"] == "live", lambda: f"G10: {where} began after its worker had been declared dead"),
@@ -95,7 +124,7 @@ class Ledger:
             checks += [
                 (intent == effect.incarnation, lambda: f"G4: {where} began without its intent on disk ({intent})"),
                 (
-                    not any((one.attempt, one.retries) == (effect.attempt, effect.retries) for one in before),
+                    not any((one.place, one.attempt, one.retries) == (effect.place, effect.attempt, effect.retries) for one in before),
                     lambda: f"G4: {where} began a second time",
                 ),
             ]
@@ -124,4 +153,5 @@ class Ledger:
 
 
 def same_life(one: Effect, other: Effect) -> bool:
-    return (one.attempt, one.incarnation, one.resumptions) == (other.attempt, other.incarnation, other.resumptions)
+    facts = [(effect.place, effect.attempt, effect.incarnation, effect.resumptions) for effect in (one, other)]
+    return facts[0] == facts[1]

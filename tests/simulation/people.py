@@ -24,6 +24,7 @@ from perdure.errors import (
 )
 from perdure.settings import Settings
 from tests.simulation.audit import Auditor
+from tests.simulation.looking import list_runs, look_at_run
 from tests.simulation.programs import TOPICS, random_program
 from tests.simulation.swarm import Swarm
 from tests.simulation.world import World
@@ -63,7 +64,14 @@ class Order:
     repeats: int
 
 
-Intention = Start | Send | Await | Order
+@dataclass(slots=True)
+class Look:
+    """At one run, and at the list of all."""
+
+    run_id: str
+
+
+Intention = Start | Send | Await | Order | Look
 
 
 @dataclass(slots=True)
@@ -101,6 +109,9 @@ class Flow:
                         await self._await(client, intention)
                     case Order():
                         await self._order(client, intention)
+                    case Look(run_id=run_id):
+                        await look_at_run(client, self.world, self.auditor.shadow, run_id)
+                        await list_runs(client, self.world, self.auditor.shadow)
                 return
             except StoreFailed:
                 raise  # only a new process helps
@@ -142,6 +153,8 @@ class Flow:
 
     async def _order(self, client: Client, intention: Order) -> None:
         call = getattr(client.run(intention.run_id), intention.verb)
+        if intention.verb == "delete":
+            self.auditor.deletion_wanted.add(intention.run_id)
         for _ in range(1 + intention.repeats):
             try:
                 await self._unless_refused(intention, call)
@@ -268,7 +281,16 @@ def flows_of(swarm: Swarm, world: World, auditor: Auditor, count: int) -> list[F
             give_orders(draw, left, 0.3)
     while left:
         give_orders(draw, left, 0.5)
+    take_looks(world.random("looks"), flows)
     return flows
+
+
+def take_looks(draw: Random, flows: list[Flow]) -> None:
+    """Between whatever else there is to do."""
+    for flow in flows:
+        run_ids = sorted({intention.run_id for intention in flow.intentions})
+        for _ in range(draw.choice((0, 0, 1, 3)) if run_ids else 0):
+            flow.intentions.insert(draw.randint(0, len(flow.intentions)), Look(draw.choice(run_ids)))
 
 
 def give_orders(draw: Random, left: list[tuple[Flow, str, list[str]]], chance: float) -> None:

@@ -16,6 +16,8 @@ from tests.simulation.store import open_virtual_store
 from tests.simulation.world import Killed, Process, World
 
 BOOTED_BEFORE = 100 * SECOND
+KILLED = {"trouble.taken": 0.03, "trouble.told": 0.1}  # rare moments; the others come all the time
+CANCELLED = {"attempt.begin": 0.05, "checkpoint.before": 0.01}  # how often somebody cancels a task soon after
 
 
 class VirtualClock:
@@ -70,10 +72,12 @@ def ports_of(process: Process, path: str, faults: Faults, hints: Hints, auditor:
         return open_virtual_store(path, namespace, clock, process, faults, hints, auditor)
 
     def reached(point: str) -> None:
-        if process.is_alive and faults.chance("kill", 0.002):
+        if process.is_alive and faults.chance("kill", KILLED.get(point, 0.002)):
             process.world.saw(f"killed at {point}")
             process.kill()
             raise Killed
+        if process.is_alive and faults.chance("cancels", CANCELLED.get(point, 0)):
+            process.world.later(process.random.choice((0, 50, 2_000, process.random.randrange(SECOND))) + 1, process.meddle, process)
 
     return Ports(
         clock=VirtualClock(process.world),

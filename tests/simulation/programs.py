@@ -16,7 +16,7 @@ def random_program(draw: Random, *, with_huge: bool) -> Program:
     program = author.sequence(depth=0, most=draw.choice((2, 5, 8)))
     if with_huge:
         program.insert(draw.randrange(len(program) + 1), author.step("huge"))
-    return changed(program, author)
+    return widened(changed(program, author), author)
 
 
 def changed(program: Program, author: "Author") -> Program:
@@ -37,6 +37,61 @@ def changed(program: Program, author: "Author") -> Program:
         place = draw.randrange(1, len(program))
         program = [*program[:place], {"do": "continue", "program": program[place:]}]
     return program
+
+
+def widened(program: Program, author: "Author") -> Program:
+    """Some steps write into the run's own database, some calls are waited for in other ways. Drawn as in `changed`."""
+    draw = Random(zlib.crc32(b"widened" + json.dumps(program).encode()))
+    if draw.random() < 0.4:
+        return program
+    return Widening(draw, Author(draw, author.places)).sequence(program)
+
+
+class Widening:
+    def __init__(self, draw: Random, author: "Author") -> None:
+        self._draw = draw
+        self._author = author
+
+    def sequence(self, program: Program) -> Program:
+        return [self._op(op) for op in program]
+
+    def _op(self, op: Op) -> Op:
+        draw = self._draw
+        if draw.random() < 0.12 and op["do"] in ("step", "sleep", "receive", "gather"):
+            extra = self._author.step()  # a mark of its own: memory takes the new code at once, where a deploy would begin with a replay
+            op = {"do": "patched", "mark": f"place {extra['place']}", "then": [extra, op], "otherwise": [op]}
+        for name in ("body", "meanwhile", "clean_up", "each", "items", "program", "then", "otherwise"):
+            if name in op:
+                op = {**op, name: self.sequence(op[name])}
+        if op["do"] == "step":
+            return self._step(op)
+        if "undo" in op:
+            op = {**op, "undo": [self._booking(one) for one in op["undo"]]}
+        if "branches" in op:
+            op = {**op, "branches": [self.sequence(branch) for branch in op["branches"]]}
+        if draw.random() < 0.15:
+            return {"do": draw.choice(("shield", "wait_for")), "seconds": draw.choice((0.001, 0.5, 5)), "body": [op]}
+        return op
+
+    def _booking(self, op: Op) -> Op:
+        draw = self._draw
+        if op["step"] not in ("act", "act_in_thread", "huge") or draw.random() < 0.6:
+            return op
+        step = "book_huge" if op["step"] == "huge" else "book"
+        return {**op, "step": step, "error": draw.choice(("oops", "oops", "final", "later", *SPOILING))}
+
+    def _step(self, op: Op) -> Op:
+        draw = self._draw
+        op = self._booking(op)
+        if draw.random() < 0.1:
+            return {"do": draw.choice(("event", "completed")), "branches": [[op], [self._author.step()]]}
+        if draw.random() < 0.1 and not op["step"].startswith(("huge", "book")):
+            return {**op, "options": {"attempts": draw.choice((1, 2)), "seconds": draw.choice((0.3, 5))}}
+        return op
+
+
+SPOILING = ("forbidden", "rolled_back", "full")
+"""What the first body of a transactional step does to the transaction it is in."""
 
 
 class Author:

@@ -14,6 +14,8 @@ class RunShadow:
     wake_at: int | None
     workflow: str
     changed_at: int
+    life: int
+    """The first under this id, the second after that was deleted, …"""
     records: list[dict[str, Any]] = field(default_factory=list)
     steps: dict[int, dict[str, Any]] = field(default_factory=dict)
     timers: set[int] = field(default_factory=set)
@@ -27,6 +29,11 @@ class RunShadow:
     generation: int = 0
     """That of `records`, `steps` and `timers`."""
     key_generation: int = 0
+    to_be_retried: dict[int, str] = field(default_factory=dict)
+    """Steps that failed before its last retry, by command: they are tried anew under their keys."""
+    fencing: int = 0
+    token: str = ""
+    """The highest that a body was given."""
     is_to_be_cancelled: bool = False
     """Somebody was told that it is."""
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -46,4 +53,10 @@ class Shadow:
     """Those that are buried stay here, dead."""
     hosts: dict[str, str] = field(default_factory=dict)
     """Incarnation -> the process it lives in."""
+    registered: dict[str, int] = field(default_factory=dict)
+    """Incarnation -> since when."""
     deleted: set[str] = field(default_factory=set)
+    deleted_at: int = 0
+    """The last time that one was."""
+    lives: dict[str, int] = field(default_factory=dict)
+    """Run id -> how many runs have come under it."""

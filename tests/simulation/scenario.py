@@ -8,9 +8,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import apsw
+
 from perdure.clock import HostClock
 from perdure.store.sqlite.store import SqliteStore
 from tests.simulation.audit import Auditor
+from tests.simulation.bookings import TABLE
 from tests.simulation.chaos import Chaos
 from tests.simulation.ending import Ending
 from tests.simulation.faults import Faults
@@ -48,6 +51,9 @@ class Folder:
         store = SqliteStore(self.empty, namespace="default", clock=HostClock())
         await store.open(create=True, migrate=True)
         await store.close()
+        db = apsw.Connection(self.empty)
+        db.execute(TABLE).fetchall()
+        db.close()
 
     def fresh(self) -> str:
         path = str(Path(self._folder.name, "store.db"))
@@ -86,16 +92,21 @@ class Scenario:
         self.swarm = swarm
         self.world = World(swarm.seed, swarm.tick, is_traced)
         faults = Faults(self.world, swarm)
-        self.auditor = Auditor(self.world, path)
+        self.auditor = Auditor(self.world, path, swarm)
         self.machine = Machine(self.world, path, faults, Hints(faults), self.auditor)
         Stage.ledger = self.auditor.ledger
+        deployed_at = round(self.world.random("deploy").choice((0, 0, 0.3, 0.7)) * swarm.chaos_seconds * SECOND)
+        Stage.has_marks = lambda: self.world.now >= deployed_at
         self._draw = self.world.random("scenario")
         places = swarm.workers + 2 * swarm.clients
         self.flows = flows_of(swarm, self.world, self.auditor, places)
-        self.workers = [WorkerHost(self.machine, f"w{n}", [self.flows[n]], workflows=self._known(n)) for n in range(swarm.workers)]
+        self.workers = [self._worker(n) for n in range(swarm.workers)]
         left = self.flows[swarm.workers :]
         self.clients = [ClientHost(self.machine, f"c{n}", left[2 * n : 2 * n + 2]) for n in range(swarm.clients)]
         self._alarm = Alarm(self.world)
+
+    def _worker(self, n: int) -> WorkerHost:
+        return WorkerHost(self.machine, f"w{n}", [self.flows[n]], workflows=self._known(n), listens=self.swarm.listeners[n])
 
     def _known(self, number: int) -> tuple[str, ...]:
         """The first worker knows every workflow."""
@@ -148,5 +159,5 @@ class Alarm(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._world.tell(f"log: {record.getMessage()}")
-        if record.levelno == logging.CRITICAL and "failed to sync" not in record.getMessage():
+        if record.levelno == logging.CRITICAL and "failed to sync" not in f"{record.getMessage()} {record.exc_info}":
             self._world.violate(f"the engine says: {record.getMessage()}")

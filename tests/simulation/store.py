@@ -256,4 +256,13 @@ def open_virtual_store(
 ) -> VirtualStore:
     runner = VirtualRunner(path, process, faults, hints, auditor)
     swarm = faults.swarm
-    return VirtualStore(path, namespace=namespace, clock=clock, runner=runner, inbox_page=swarm.inbox_page, claim_page=swarm.claim_page)
+    return VirtualStore(
+        path,
+        namespace=namespace,
+        clock=clock,
+        runner=runner,
+        inbox_page=swarm.inbox_page,
+        inbox_page_bytes=swarm.inbox_page_bytes,
+        claim_page=swarm.claim_page,
+        claim_page_bytes=swarm.claim_page_bytes,
+    )

@@ -1,10 +1,11 @@
 """What a seed stands for: which faults it has, how hard they come, and how the engine is set up. Each seed has some of everything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from perdure.settings import Limits, Settings
 
+MEBIBYTE = 1024 * 1024
 FAULTS = (
     "kill",  # a process dies, also between COMMIT and its reply
     "pause",  # a process stands still, also past its lease, and goes on with what it remembers
@@ -23,7 +24,9 @@ FAULTS = (
     "suspend",  # the whole machine sleeps, for seconds or for days
     "collect",  # the garbage collector comes: tasks that nobody holds are gone
     "permute",  # neighbouring steps of different tasks change places
+    "cancels",  # somebody cancels a task of the engine: that of a step, or of a commit
 )
+LATER = frozenset({"cancels"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +42,22 @@ class Swarm:
     chaos_seconds: float
     tick: int  # a callback takes less than so many microseconds
     inbox_page: int
+    inbox_page_bytes: int
     claim_page: int
+    claim_page_bytes: int
     transaction_most: int  # functions in one transaction
     settings: Settings
+    listeners: tuple[bool, ...]  # by worker: whether it wants to be told of troubles
 
     def has(self, fault: str) -> bool:
         return fault in self.faults
 
 
 def swarm_of(seed: int, *, without: frozenset[str] = frozenset(), runs_most: int | None = None) -> Swarm:
-    draw = Random(f"{seed}/swarm")
+    draw, sizes = Random(f"{seed}/swarm"), Random(f"{seed}/sizes")  # apart: what a seed drew before stays as it was
     share = draw.choice((0.1, 0.3, 0.5, 0.5, 0.8))
-    faults = frozenset(fault for fault in FAULTS if draw.random() < share)
+    later = Random(f"{seed}/swarm later")  # of faults that came to be later, so that the seeds before still draw what they drew
+    faults = frozenset(fault for fault in FAULTS if (later if fault in LATER else draw).random() < share)
     runs = draw.choice((1, 3, 5, 5, 8, 12))
     return Swarm(
         seed=seed,
@@ -62,9 +69,12 @@ def swarm_of(seed: int, *, without: frozenset[str] = frozenset(), runs_most: int
         chaos_seconds=draw.choice((4.0, 10.0, 25.0)),
         tick=draw.choice((10, 50, 50, 500)),
         inbox_page=draw.choice((1, 2, 500)),
+        inbox_page_bytes=sizes.choice((1, 30, MEBIBYTE, MEBIBYTE)),
         claim_page=draw.choice((1, 3, 200)),
+        claim_page_bytes=sizes.choice((1, 100, MEBIBYTE, MEBIBYTE)),
         transaction_most=draw.choice((1, 500, 500)),
-        settings=settings_of(draw),
+        settings=replace(settings_of(draw), replay_bytes=sizes.choice((1, 1000, MEBIBYTE))),
+        listeners=tuple(draw.random() < 0.6 for _ in range(3)),
     )
 
 
@@ -90,5 +100,25 @@ def settings_of(draw: Random) -> Settings:
         store_retry_seconds_first=0.05,
         store_retry_seconds_most=draw.choice((0.2, 2.0)),
         drain_seconds=draw.choice((0.5, 10.0)),
+        transaction_seconds=3600.0,  # of real time, which is none of this world's
         cancel_grace_seconds=draw.choice((0.0, 0.5, 5.0, 300.0)),
+        trouble_seconds=1.0,
+        troubles_at_once=draw.choice((1, 10)),
+        trouble_retry_seconds_first=0.2,
+        trouble_retry_seconds_most=2.0,
+        trouble_tries_most=draw.choice((3, 450)),
+        stranded_seconds=draw.choice((0.5, 2.0)),
+        stranded_look_seconds=draw.choice((0.3, 1.0)),
+        stranded_most=draw.choice((1, 1000)),
+        **kept_days(draw),
+        purge_seconds=draw.choice((0.5, 5.0)),
+        purge_runs=draw.choice((1, 100)),
+        purge_records=draw.choice((1, 5000)),
     )
+
+
+def kept_days(draw: Random) -> dict[str, float | None]:
+    """Mostly for ever, else for some seconds."""
+    is_tidy = draw.random() < 0.3
+    lengths = {state: draw.choice((None, 1.0 / 86_400, 20.0 / 86_400)) for state in ("completed", "failed", "cancelled")}
+    return {f"keep_{state}_days": length for state, length in lengths.items()} if is_tidy else {}

@@ -10,14 +10,15 @@ from perdure.store.sqlite.database import Database
 
 TOO_BIG_BYTES = 60_000
 COLUMNS = {
-    "runs": ("id", "state", "owner", "wake_at", "generation", "ended_at", "issued", "waiting_for", "workflow", "created_at"),
+    "runs": ("id", "state", "owner", "wake_at", "generation", "ended_at", "issued", "waiting_for", "workflow", "created_at", "fencing"),
     "history": ("run_id", "generation", "position", "at", "kind", "name", "command", "output", "error", "attempt"),
     "inbox": ("run_id", "number", "arrived_at", "topic", "payload"),
     "signal_keys": ("run_id", "key"),
     "attempts": ("run_id", "command", "failures", "next_at", "intent"),
     "requests": ("run_id", "kind"),
     "generations": ("run_id", "generation", "base_generation", "base_position"),
-    "workers": ("incarnation", "state", "checkpoint", "expires_at"),
+    "workers": ("incarnation", "state", "checkpoint", "expires_at", "workflows"),
+    "troubles": ("run_id", "kind", "at", "tries", "next_at"),
 }
 
 

@@ -1,12 +1,16 @@
 """Workflows that play programs, and steps that tell the effect ledger what they do. Workflow code knows nothing of the simulation."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from perdure import Retry, continue_as_new, info, now, patched, random, receive, saga, set_status, step, uuid4, workflow
+import apsw
+
+from perdure import Retry, continue_as_new, info, now, patched, random, receive, saga, set_status, sleep_until, step, uuid4, workflow
 from perdure.authoring.workflow import Workflow
 from perdure.errors import CompensationFailed, RetryAfter, StepOutcomeUnknown
+from perdure.store.sqlite.calls import NotAllowedInTransaction
 from tests.simulation.ledger import Ledger
 from tests.simulation.programs import Op, Program
 
@@ -17,6 +21,8 @@ class Stage:
     """Where the ledger of the simulation that is under way is found by the bodies of steps."""
 
     ledger: Ledger
+    has_marks: Callable[[], bool]
+    """Whether the code that knows the marks is deployed by now."""
 
 
 class Oops(RuntimeError):
@@ -93,7 +99,51 @@ def outcome(op: Op, attempt: int) -> BaseException | None:
     return Oops(op["place"], attempt)
 
 
-STEPS = {one.name: one for one in (act, act_patiently, act_briefly, act_in_thread, act_once, act_twice, huge)}
+@step(transaction=True, retry=Retry(initial=0.2, maximum=4, attempts=5))
+def book(db: apsw.Connection, op: Op, seen: int) -> dict[str, Any]:
+    began = Stage.ledger.book(db, info(), op, seen)
+    spoils = SPOILS.get(op["error"])
+    if spoils is not None and began.attempt == 1 and (op["error"] != "full" or Stage.ledger.is_first(began)):
+        raise began.end(spoils(db)) from None
+    return began.end(outcome(op, began.attempt))
+
+
+@step(transaction=True)
+def book_huge(db: apsw.Connection, op: Op, seen: int) -> dict[str, Any]:
+    return {**Stage.ledger.book(db, info(), op, seen).end(None), "bulk": BULK}
+
+
+def forbidden(db: apsw.Connection) -> Exception:
+    try:
+        db.execute("commit")
+    except NotAllowedInTransaction as error:
+        return error
+    raise AssertionError("a body has committed")
+
+
+def rolled_back(db: apsw.Connection) -> Exception:
+    """As SQLite does it by itself when a statement that writes is interrupted."""
+    Stage.ledger.world.saw("a transactional step ended its transaction")
+    db.exec_trace = None
+    db.execute("rollback").fetchall()
+    return Oops("the transaction is gone")
+
+
+def full(db: apsw.Connection) -> Exception:
+    rolled_back(db)
+    return apsw.FullError("simulated: the disk is full")
+
+
+SPOILS = {"forbidden": forbidden, "rolled_back": rolled_back, "full": full}
+STEPS = {one.name: one for one in (act, act_patiently, act_briefly, act_in_thread, act_once, act_twice, huge, book, book_huge)}
+
+
+def chosen(op: Op) -> Any:
+    found: Any = STEPS[op["step"]]
+    options = op.get("options")
+    if options is None:
+        return found
+    return found.options(retry=Retry(attempts=options["attempts"], initial=0.1), timeout=options["seconds"])
 
 
 # ── workflows ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +178,7 @@ class Player:
 
     async def do_step(self, op: Op) -> Any:
         try:
-            result = await STEPS[op["step"]](op, self.seen)
+            result = await chosen(op)(op, self.seen)
         except Exception as error:
             self.seen += 1
             if isinstance(error, StepOutcomeUnknown) or op["is_caught"]:
@@ -187,6 +237,48 @@ class Player:
         except TimeoutError:
             return "too late"
 
+    async def do_shield(self, op: Op) -> Any:
+        task = asyncio.create_task(self.perform(op["body"]))
+        try:
+            async with asyncio.timeout(op["seconds"]):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            if task.done():
+                raise
+            [result] = await asyncio.gather(task, return_exceptions=True)
+            return ["late", type(result).__name__ if isinstance(result, BaseException) else result]
+
+    async def do_wait_for(self, op: Op) -> Any:
+        try:
+            return await asyncio.wait_for(self.perform(op["body"]), op["seconds"])
+        except TimeoutError:
+            return "too late"
+
+    async def do_event(self, op: Op) -> Any:
+        event = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._announce(event, op["branches"][0]))
+            await event.wait()
+            await sleep_until(now() + timedelta(seconds=0.3))
+            self.seen += 1
+            return await self.perform(op["branches"][1])
+
+    async def _announce(self, event: asyncio.Event, body: Program) -> None:
+        try:
+            await self.perform(body)
+        finally:
+            event.set()
+
+    async def do_completed(self, op: Op) -> list[Any]:
+        tasks = [asyncio.create_task(self.perform(branch)) for branch in op["branches"]]
+        results = []
+        for one in asyncio.as_completed(tasks):
+            try:
+                results.append(await one)
+            except Exception as error:
+                results.append(type(error).__name__)
+        return results
+
     async def do_attempt(self, op: Op) -> Any:
         try:
             return await self.perform(op["body"])
@@ -233,8 +325,9 @@ class Player:
             return type(error).__name__
         return done
 
-    async def do_patched(self, op: Op) -> bool:
-        return patched(op["mark"])
+    async def do_patched(self, op: Op) -> Any:
+        is_new = Stage.has_marks() and patched(op["mark"])
+        return [is_new, await self.perform(op.get("then" if is_new else "otherwise", []))]
 
     async def do_continue(self, op: Op) -> None:
         await continue_as_new(op["program"])

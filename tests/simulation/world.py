@@ -40,6 +40,8 @@ class Process:
         self.main: asyncio.Task[None] | None = None
         self.on_death: list[Callable[[], None]] = []
         self.on_close: list[Callable[[], None]] = []
+        self.meddle: Callable[[], None] = lambda: None
+        """Somebody cancels a task that is not his."""
 
     @property
     def now(self) -> int:

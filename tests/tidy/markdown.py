@@ -15,18 +15,23 @@ HEADING = re.compile(r"^#{1,6}\s+(?P<title>.+?)\s*#*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block of Python. One that opens with ```python run``` is a whole program: a test executes it."""
+    """A fenced block of Python. `kind`: a whole program that a test executes, a file of tests, or a file of the tutorial."""
 
     line: int
     code: str
-    is_program: bool
+    kind: str
 
 
 def python_blocks(text: str) -> Iterator[Block]:
     for fence in FENCE.finditer(text):
         words = fence["language"].split()
         if words and words[0] in {"python", "py"}:
-            yield Block(text.count("\n", 0, fence.start()) + 1, dedent(fence["code"]), "run" in words[1:])
+            yield Block(text.count("\n", 0, fence.start()) + 1, dedent(fence["code"]), kind_of(words[1:]))
+
+
+def kind_of(words: list[str]) -> str:
+    """The second word behind the fence: run, test, file=NAME or title=NAME; none where nobody runs it."""
+    return words[0].partition("=")[0] if words else ""
 
 
 def relative_links(text: str) -> Iterator[str]:

@@ -1,18 +1,21 @@
-"""Pictures that are drawn from the code cannot fall behind it."""
+"""Pictures that are drawn by a program cannot fall behind it, nor behind the code that it draws."""
 
 import runpy
+
+import pytest
 
 from perdure.model.states import TRANSITIONS, RunState
 from tests.tidy.project import ROOT
 
-DRAWING = "docs/draw_states.py"
+DRAWINGS = ["docs/draw_states.py", "docs/draw_too_late.py"]
 
 
-def test_the_picture_of_the_states_is_drawn_from_the_table_as_it_is() -> None:
-    """After a change of the table: `python docs/draw_states.py`."""
-    drawing = runpy.run_path(str(ROOT / DRAWING))
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_a_picture_is_as_its_program_draws_it(drawing: str) -> None:
+    """After a change of the program, or of the table of states: `python docs/draw_….py`."""
+    drawn = runpy.run_path(str(ROOT / drawing))
 
-    assert drawing["PICTURE"].read_text() == drawing["drawn"]()
+    assert drawn["PICTURE"].read_text() == drawn["drawn"]()
 
 
 def test_every_state_and_every_happening_is_in_the_picture() -> None:

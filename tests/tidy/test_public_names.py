@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import perdure
+import perdure.logging
 import perdure.testing
 
 # Extend here, and in CHANGELOG.md, when a release exports more.
@@ -54,6 +55,11 @@ def test_the_public_names_are_those_of_this_release() -> None:
 def test_the_public_names_of_the_test_tools_are_these() -> None:
     assert list(perdure.testing.__all__) == sorted(TESTING)
     assert all(inspect.getdoc(getattr(perdure.testing, name)) for name in TESTING)
+
+
+def test_what_logging_can_know_of_runs_is_this() -> None:
+    assert perdure.logging.__all__ == ["RunContext", "is_replaying"]
+    assert all(inspect.getdoc(getattr(perdure.logging, name)) for name in perdure.logging.__all__)
 
 
 def test_the_names_stand_in_order_and_once() -> None:

@@ -3,9 +3,7 @@
 from typing import NoReturn
 
 from perdure.authoring.current import require_host
-from perdure.errors import BadInput
-
-MARK_CHARACTERS_MOST = 200
+from perdure.names import CHARACTERS_MOST, checked_name
 
 
 class ContinuesAsNew(BaseException):
@@ -31,9 +29,7 @@ def patched(mark: str) -> bool:
     printable characters.
     """
     host = require_host("patched()")
-    if not (0 < len(mark) <= MARK_CHARACTERS_MOST and mark.isprintable()):
-        raise BadInput(f"a mark is a printable text of 1 to {MARK_CHARACTERS_MOST} characters, not {mark[:50]!r}")
-    return host.patched(mark)
+    return host.patched(checked_name(mark, "a mark", CHARACTERS_MOST))
 
 
 async def continue_as_new(*args: object, **kwargs: object) -> NoReturn:

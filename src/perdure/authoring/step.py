@@ -11,6 +11,7 @@ from perdure.clock import Duration, Microseconds, to_microseconds
 from perdure.codec.parameters import Parameters, ReturnType
 from perdure.errors import NotInWorkflow
 from perdure.model.retry import Retry
+from perdure.names import name_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,13 +38,15 @@ class Step(Generic[P, R]):
         self.parameters = Parameters(function, f"step {name}", skipped=1 if is_transactional else 0)
         self.returns = ReturnType(function, f"step {name}")
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
         return self._call(self.settings, args, kwargs)
 
     def options(self, *, retry: Retry | None = None, timeout: Duration | None = None) -> "StepCall[P, R]":
         """This step with another retry or timeout for one call: `charge.options(timeout=5)(order)`."""
         changed = replace(
-            self.settings, retry=retry or self.settings.retry, timeout=self.settings.timeout if timeout is None else _timeout(timeout)
+            self.settings,
+            retry=self.settings.retry if retry is None else _policy(retry),
+            timeout=self.settings.timeout if timeout is None else _timeout(timeout),
         )
         return StepCall(self, changed)
 
@@ -70,7 +73,7 @@ class StepCall(Generic[P, R]):
         self.step = step
         self.settings = options
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
         return self.step._call(self.settings, args, kwargs)
 
 
@@ -125,7 +128,7 @@ def step(
         @step(retry=Retry(attempts=5), timeout=30)
         async def charge(order: Order) -> Receipt: ...
     """
-    policy = retry or (Retry(attempts=1) if at_most_once else Retry())
+    policy = (Retry(attempts=1) if at_most_once else Retry()) if retry is None else _policy(retry)
     options = StepOptions(policy, None if timeout is None else _timeout(timeout), at_most_once)
 
     def decorate(function: Callable[..., Any]) -> Step[..., Any]:
@@ -135,7 +138,7 @@ def step(
             raise TypeError(f"@step decorates a function, not {function!r}")
         if transaction:
             _check_transactional(function, at_most_once)
-        return Step(function, name or function.__name__, options, transaction)
+        return Step(function, name_of(function, name, "step"), options, transaction)
 
     return decorate if function is None else decorate(function)
 
@@ -150,6 +153,12 @@ def _check_transactional(function: Callable[..., Any], at_most_once: bool) -> No
         raise TypeError(
             f"{function.__name__}: the first parameter of a transactional step is the connection: def {function.__name__}(db, …)"
         )
+
+
+def _policy(retry: object) -> Retry:
+    if not isinstance(retry, Retry):
+        raise TypeError(f"retry must be a Retry(…), not {retry!r}")
+    return retry
 
 
 def _timeout(timeout: Duration) -> Microseconds:

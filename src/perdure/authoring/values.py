@@ -14,17 +14,17 @@ def now() -> datetime:
 
 
 def uuid4() -> UUID:
-    """A random UUID from the run's own seed; nobody can guess it from the run's id."""
+    """A random UUID from the run's own seed, the same on every replay; nobody can guess it from the run's id."""
     return require_host("uuid4()").uuid4()
 
 
 def random() -> Random:
-    """The run's own generator: `random().choice(…)`."""
+    """The run's own generator, the same on every replay: `random().choice(…)`. Not for secrets."""
     return require_host("random()").random()
 
 
 def info() -> Info:
-    """Which run, workflow, step and attempt is asking. Works inside a step, too."""
+    """Which run, workflow, step and attempt is asking. Works inside a step, too, also in its thread. Raises NotInWorkflow elsewhere."""
     host = current_host()
     if host is not None:
         return host.info()
@@ -35,5 +35,9 @@ def info() -> Info:
 
 
 def set_status(note: object) -> None:
-    """Say in your own words or data where the run stands; whoever asks for its status sees the last note."""
+    """Say in your own words or data where the run stands; whoever asks for its status sees the last note.
+
+    Any value that JSON can hold, up to 1 MiB (EncodeError, PayloadTooLarge). It is on disk with the next checkpoint, and no record of the
+    history: after a crash before that, the replay says it again.
+    """
     require_host("set_status()").set_status(note)

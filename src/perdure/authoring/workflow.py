@@ -7,6 +7,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from perdure.authoring.current import current_host
 from perdure.codec.parameters import Parameters, ReturnType
+from perdure.names import name_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,7 +23,7 @@ class Workflow(Generic[P, R]):
         self.parameters = Parameters(function, f"workflow {name}")
         self.returns = ReturnType(function, f"workflow {name}")
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
         return self._call(*args, **kwargs)
 
     async def _call(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -53,6 +54,6 @@ def workflow(function: Callable[..., Any] | None = None, *, name: str | None = N
     def decorate(function: Callable[..., Any]) -> Workflow[..., Any]:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"a workflow is an `async def`; {getattr(function, '__name__', function)!r} is not")
-        return Workflow(function, name or function.__name__)
+        return Workflow(function, name_of(function, name, "workflow"))
 
     return decorate if function is None else decorate(function)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import urllib.error
@@ -63,6 +64,8 @@ def _words(command: str) -> list[str]:
         ) from error
     if not words:
         raise Complaint("--on-trouble-command is empty", "name a program, or leave the option out")
+    if shutil.which(words[0]) is None:
+        raise Complaint(f"--on-trouble-command: there is no program {words[0]!r} here", "correct the name, or give its whole path")
     return words
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from perdure.cli.complaints import told
 from perdure.clock import SECOND, HostClock, to_datetime
-from perdure.engine.sweep import is_dead
+from perdure.engine.deaths import is_dead
 from perdure.errors import PerdureError
 from perdure.model.findings import Finding, Group, Level
 from perdure.model.states import RunState

@@ -8,7 +8,9 @@ from typing import Any, NoReturn
 import click
 
 from perdure.cli.complaints import Complaint
+from perdure.clock import to_microseconds
 
+_ENDED = ("completed", "failed", "cancelled")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -17,7 +19,20 @@ def seconds(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip(), re.ASCII)
     if found is None:
         raise click.BadParameter(f"{text!r} is no duration; write seconds (90, 0.5) or a number with a unit (30s, 5m, 2h, 1d)")
-    return float(found[1]) * _UNITS[found[2]]
+    length = float(found[1]) * _UNITS[found[2]]
+    try:
+        to_microseconds(length)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is too long: {error}") from error
+    return length
+
+
+def retention(text: str) -> tuple[str, float]:
+    """How long runs that ended in one state are kept: `completed=30d`."""
+    state, separator, length = text.partition("=")
+    if not separator or state not in _ENDED:
+        raise click.BadParameter(f"{text!r} says not how long runs are kept; write completed=30d, failed=90d or cancelled=7d")
+    return state, seconds(length)
 
 
 def json_value(text: str | None, option: str) -> Any:

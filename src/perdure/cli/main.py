@@ -7,19 +7,13 @@ from typing import NoReturn
 
 import click
 
-from perdure.cli.commands.check import check
-from perdure.cli.commands.completion import VARIABLE, completion
-from perdure.cli.commands.db import db
-from perdure.cli.commands.demo import demo
-from perdure.cli.commands.dev import dev
-from perdure.cli.commands.doctor import doctor
-from perdure.cli.commands.run import run
-from perdure.cli.commands.run_export import export
-from perdure.cli.commands.run_orders import cancel, delete, pause, resume, retry
-from perdure.cli.commands.worker import worker
 from perdure.cli.complaints import complain, complain_of_usage
 from perdure.cli.exits import MEANINGS, Exit
-from perdure.cli.options import Choices, common_options
+from perdure.cli.groups import LazyGroup
+from perdure.cli.options import COMPLETION_VARIABLE, Choices, common_options
+
+_NAMES = ("dev", "worker", "check", "run", "db", "doctor", "demo", "completion")
+_COMMANDS = {name: f"perdure.cli.commands.{name}:{name}" for name in _NAMES}
 
 _EXAMPLES = """\b
 First steps:
@@ -33,7 +27,7 @@ First steps:
 _EXIT_CODES = "\b\nExit status:\n" + "\n".join(f"  {code.value:<5}{meaning}" for code, meaning in MEANINGS.items())
 
 
-class Main(click.Group):
+class Main(LazyGroup):
     """The top of the command line: examples before, exit codes after what click writes."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -58,24 +52,11 @@ def _print_version(context: click.Context, _parameter: click.Parameter, is_asked
     context.exit()
 
 
-@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Main, later=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version.")
 @common_options
 def cli() -> None:
     """Durable workflows: ordinary async functions that survive the process they run in."""
-
-
-cli.add_command(dev)
-cli.add_command(worker)
-cli.add_command(check)
-cli.add_command(run)
-run.add_command(export)
-for order in (cancel, pause, resume, retry, delete):
-    run.add_command(order)
-cli.add_command(db)
-cli.add_command(doctor)
-cli.add_command(demo)
-cli.add_command(completion)
 
 
 def perform(arguments: Sequence[str]) -> int:
@@ -113,6 +94,6 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to fail
-    if VARIABLE in os.environ:
+    if COMPLETION_VARIABLE in os.environ:
         cli.main(prog_name="perdure")  # a shell asks how a word may go on
     sys.exit(perform(sys.argv[1:]))

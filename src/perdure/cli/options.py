@@ -11,6 +11,7 @@ import click
 from perdure.cli.complaints import Complaint
 
 F = TypeVar("F", bound=Callable[..., Any])
+COMPLETION_VARIABLE = "_PERDURE_COMPLETE"  # a shell that asks how a word may go on sets it
 
 
 class Output(StrEnum):

@@ -1,7 +1,6 @@
 """One worker in this process: runs an engine until a signal, a lost supervisor or the engine itself asks for the end."""
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -10,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from perdure.cli.collector import tune_collector
 from perdure.cli.output import shown_url
 from perdure.cli.reporting import Reports
 from perdure.cli.stopping import Stopping
@@ -24,7 +24,7 @@ _PROGRESS_SECONDS = 2.0  # on a terminal: how often a line may say what changed
 
 def serve(engine: Engine, where: str, workflows: "Sequence[Workflow[..., Any]]", reports: Reports | None) -> int:
     """The exit status of the process."""
-    _tune_collector()
+    tune_collector()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(engine, where, [one.name for one in workflows], reports))
 
@@ -59,12 +59,6 @@ async def _tell_progress(engine: Engine) -> None:
         if stands != told:
             log.info("%d runs in memory, %d checkpoints written (+%d)", *stands, stands[1] - told[1])
         told = stands
-
-
-def _tune_collector() -> None:
-    """Runs in memory are many objects and no garbage: looking through them again and again would cost a third of the time."""
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

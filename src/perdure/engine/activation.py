@@ -18,7 +18,7 @@ from perdure.errors import CorruptedHistory, NonDeterminism
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.runtime.replaying import DEADLOCK, check_stand, waits_for_nothing
 from perdure.settings import Settings
-from perdure.store.endings import Park, PutAside, Quarantine, Release
+from perdure.store.endings import Ending, Park, PutAside, Quarantine, Release
 from perdure.store.protocol import Loaded
 
 log = logging.getLogger("perdure.engine")
@@ -249,15 +249,23 @@ class Activation:
             run.ending = PutAside(waiting_for(run))
             self.committer.touch(run)
 
-    def stays(self, run: LiveRun) -> None:
-        """Something had come for it, so it was not parked: tries whose moment passed meanwhile begin now. An end is written again."""
+    def goes_on(self, run: LiveRun, ending: Ending) -> bool:
+        """Something had come for it, so it has not left: tries whose moment passed meanwhile begin now. An end is written again.
+
+        Of one that was to be quarantined, and is cancelled instead, nothing goes on: what had come is only recorded, then it ends.
+        """
         run.is_leaving = False
+        if isinstance(ending, Quarantine):
+            run.ending = ending
+            self.committer.touch_first(run)
+            return False
         if run.execution.outcome is not None:
-            return
+            return True
         for command in run.execution.wanted():
             retrying = run.retrying.get(command.number)
             if retrying is not None and retrying.next_at is not None:
                 self.attempts.begin(run, command)
+        return True
 
     def release(self, run: LiveRun) -> None:
         """Hand it back as it is, for any worker to claim."""
@@ -287,6 +295,21 @@ class Activation:
     def _quarantine(self, run: LiveRun, error: Exception) -> None:
         log.error("run %s is quarantined, nothing of it is lost: %s", run.id, error)
         self._stop(run, Quarantine(self._failure(error)))
+
+    def is_set_aside(self, run: LiveRun, reason: str) -> bool:
+        """The store does not take what it has to write: it is quarantined, unless the store has refused that as well."""
+        run.is_in_flight = run.is_leaving = False
+        if run.refusals:
+            return False
+        run.refusals += 1
+        run.stands = False
+        self.quarantine(run, CorruptedHistory(f"the store refuses what it has to record: {reason}"))
+        return True
+
+    def inbox_is_damaged(self, run: LiveRun, damage: str) -> None:
+        """What was recorded in the same checkpoint stays and is replayed when it is resumed; its code goes no further before."""
+        run.is_leaving = False
+        self.quarantine(run, CorruptedHistory(damage))
 
     def spoiled(self, run: LiveRun, error: Exception) -> None:
         """Something that nobody expected was raised while this run was looked after: it concerns no other run."""

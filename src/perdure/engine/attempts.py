@@ -245,6 +245,9 @@ class Attempts:
         for run, command in put_off:
             if run.ending is None and not run.is_leaving:
                 self.queue(run, command)
+                if run.held is not None:  # nothing else may be under way for it: then it is put aside now, or goes on
+                    run.reads_inbox = True
+                    self._committer.touch(run)
 
     def _thread_ended(self, run: LiveRun, attempt: Attempt, slot: int, future: "Future[object]") -> None:
         try:

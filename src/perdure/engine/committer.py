@@ -15,8 +15,20 @@ from perdure.errors import StoreError, StoreFailed
 from perdure.model.records import NewRecord, RecordKind
 from perdure.settings import Settings
 from perdure.store.calls import CallSpoiled
-from perdure.store.endings import Park, PutAside
-from perdure.store.protocol import BadItem, Change, Checkpoint, Claims, Committed, DueTimer, FenceLost, Store, UnknownOutcome, Written
+from perdure.store.endings import Park, PutAside, size_of_ending
+from perdure.store.protocol import (
+    BadItem,
+    Change,
+    Checkpoint,
+    Claims,
+    Committed,
+    DueTimer,
+    FenceLost,
+    Store,
+    UnknownOutcome,
+    Written,
+    left_to_load,
+)
 
 log = logging.getLogger("perdure.engine")
 
@@ -58,6 +70,7 @@ class Committer:
         self._outcomes = outcomes
         self._loop = ports.loop()
         self._dirty: dict[LiveRun, None] = {}
+        self._put_off: dict[LiveRun, None] = {}
         self._incarnation: str | None = None
         self._number = 0
         self._room: Callable[[], int] = lambda: 0
@@ -79,6 +92,7 @@ class Committer:
         """Drop everything that has gathered; nothing is committed until `begin`."""
         self._incarnation = None
         self._dirty.clear()
+        self._put_off.clear()
         self._wants_claims = self._wants_owned = False
         self._wake_idle()
 
@@ -91,6 +105,11 @@ class Committer:
     def touch(self, run: LiveRun) -> None:
         """This run has something to write or to read."""
         self._dirty[run] = None
+        self._schedule()
+
+    def touch_first(self, run: LiveRun) -> None:
+        """The same, and it was put off: its turn comes before that of any other, or runs with large inboxes could keep it waiting."""
+        self._put_off[run] = None
         self._schedule()
 
     def want_claims(self) -> None:
@@ -109,7 +128,7 @@ class Committer:
 
     async def settle(self) -> None:
         """Return when nothing is left to write."""
-        while self._incarnation is not None and (self._task is not None or self._is_scheduled or self._dirty):
+        while self._incarnation is not None and (self._task is not None or self._is_scheduled or self._dirty or self._put_off):
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -152,7 +171,8 @@ class Committer:
             self._begin(replace(batch, claims=None))
 
     def _take_claims(self) -> Claims | None:
-        room = min(self._settings.claim_page, self._room())
+        backlog = len(self._dirty)  # first things first: what waits to be written holds memory until it is
+        room = min(self._settings.claim_page, self._room(), 2 * self._settings.batch_rows - backlog)
         if not self._wants_claims or room <= 0:
             return None
         self._wants_claims = False
@@ -162,15 +182,15 @@ class Committer:
         rows, size = self._settings.batch_rows, self._settings.batch_bytes
         now = self._ports.clock.now()
         changes = []
-        while self._dirty and rows > 0 and size > 0:
-            run = next(iter(self._dirty))
-            del self._dirty[run]
+        while (line := self._put_off or self._dirty) and rows > 0 and size > 0:
+            run = next(iter(line))
+            del line[run]
             if not run.is_mine or run.is_loading or not run.has_news:
                 continue
             change = _change_of(run, rows, now)
             changes.append(change)
             rows -= max(1, len(change.records) + len(change.failures) + len(change.calls))
-            size -= sum(record.size for record in change.records)
+            size -= sum(record.size for record in change.records) + (0 if change.ending is None else size_of_ending(change.ending))
             if run.has_news:
                 self._dirty[run] = None
         return changes
@@ -242,15 +262,17 @@ class Committer:
     async def _reconstruct(self, batch: Checkpoint) -> Committed:
         """COMMIT succeeded but its reply was lost: read what it wrote. Claims it made are found by listing what is owned."""
         self._wants_owned = True
-        loaded = await self._store.load([change.run_id for change in batch.changes])
-        written = []
-        for change in batch.changes:
-            found = loaded.get(change.run_id)
-            if found is not None and found.damage is not None:
-                self._loop.call_soon(self._outcomes.refused, change.run_id, found.damage)
-            elif found is not None:
-                records = [record for record in found.records if record.position > change.position]
-                written.append(Written(change.run_id, records, has_more=True, has_left=found.row.owner != batch.incarnation))
+        changes = {change.run_id: change for change in batch.changes}
+        written, left, most = [], list(changes), self._settings.replay_bytes
+        while left:
+            loaded = await self._store.load(left, most)
+            left = list(left_to_load(left, loaded, most))
+            for run_id, found in loaded.items():
+                if found.damage is not None:
+                    self._loop.call_soon(self._outcomes.refused, run_id, found.damage)
+                else:
+                    records = [record for record in found.records if record.position > changes[run_id].position]
+                    written.append(Written(run_id, records, has_more=True, has_left=found.row.owner != batch.incarnation))
         return Committed(self._ports.clock.now(), written, ())
 
     def _accept(self, batch: Checkpoint, done: Committed) -> None:
@@ -261,6 +283,8 @@ class Committer:
         self.is_available = True
         self._number = batch.number
         self.checkpoints += 1
+        for run_id, damage in done.set_aside.items():
+            log.error("run %s is quarantined, nothing of it is lost: %s", run_id, damage)
         self._outcomes.committed(batch, done)
 
     def _finish(self, report: Callable[[], None]) -> None:
@@ -271,7 +295,7 @@ class Committer:
             self._outcomes.failed(error)
         finally:
             self._task = None
-        if self._dirty or self._wants_claims or self._wants_owned:
+        if self._dirty or self._put_off or self._wants_claims or self._wants_owned:
             self._schedule()
         if not self._is_scheduled:
             self._wake_idle()

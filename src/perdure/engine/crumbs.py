@@ -17,6 +17,7 @@ class Crumbs:
 
     def __init__(self, threads: int) -> None:
         self._path: str | None = None
+        self._process = os.getpid()
         self._free = list(range(threads, 0, -1))
         self._map: mmap.mmap | bytearray = bytearray(_SLOT_BYTES * (threads + 1) + 1)
 
@@ -71,8 +72,8 @@ class Crumbs:
         self._free.append(slot)
 
     def remove(self) -> None:
-        """Forget the file. Idempotent."""
-        if self._path is not None:
+        """Forget the file. Idempotent. A forked child leaves it to its parent."""
+        if self._path is not None and self._process == os.getpid():
             Path(self._path).unlink(missing_ok=True)
             self._path = None
 

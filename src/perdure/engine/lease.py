@@ -7,10 +7,10 @@ import platform
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from perdure.clock import SECOND
 from perdure.engine.crumbs import Crumbs, crumbs_beside
+from perdure.engine.deaths import boot_id
 from perdure.engine.ports import Ports
 from perdure.engine.presence import Presence
 from perdure.engine.tenure import Tenure
@@ -173,9 +173,3 @@ class Heartbeat:
 
 def python_minor() -> str:
     return ".".join(platform.python_version_tuple()[:2])
-
-
-def boot_id() -> str:
-    """Names this boot of this machine; leases are counted from it. Empty where the system does not tell."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""

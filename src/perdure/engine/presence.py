@@ -23,6 +23,7 @@ class Presence:
         Path(folder).mkdir(parents=True, exist_ok=True)
         self.path = str(Path(folder, name).absolute())
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._process = os.getpid()
         self._lock = threading.Lock()  # so that nobody writes to a descriptor that was closed and belongs to another file by now
         if sys.platform != "win32":
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,7 +37,9 @@ class Presence:
                 _held[self.path] = until
 
     def leave(self) -> None:
-        """Unlock and remove the file, and the crumbs beside it. Idempotent."""
+        """Unlock and remove the file, and the crumbs beside it. Idempotent. What a fork has copied is the parent's and stays."""
+        if os.getpid() != self._process:
+            return
         with self._lock:
             if self._descriptor < 0:
                 return

@@ -9,12 +9,12 @@ from typing import Any, Self
 from perdure.authoring.workflow import Workflow
 from perdure.client import Client
 from perdure.clock import Duration
+from perdure.engine.definitions import OpenEngines, by_name, refuse_another
 from perdure.engine.ports import Ports
 from perdure.engine.retention import retaining
 from perdure.engine.telling import OnTrouble, Telling
 from perdure.engine.watchdog import Watchdog
 from perdure.engine.worker import Worker
-from perdure.errors import NameTaken, UnknownWorkflow
 from perdure.model.runs import NewRun, NewSignal
 from perdure.settings import DEFAULTS, Settings
 from perdure.store.protocol import Started
@@ -25,6 +25,9 @@ class Engine(Client):
 
     Creates and migrates the store unless `migrate=False`. Leaving the block lets attempts under way end, hands every run over and
     releases the lease; a process that dies instead is recovered by whoever opens the store next.
+
+    `async with Engine(…)` raises a StoreError where the store cannot be used. Several engines, in one process or many, share a store; each
+    run belongs to one at a time. `settings`: limits and intervals, see `perdure.settings`. `ports`: clocks and the like, for tests.
 
     Runs are kept for ever unless `retention` says how long after their end, by how they ended:
     `retention={"completed": timedelta(days=30), "cancelled": timedelta(days=7)}`.
@@ -46,9 +49,14 @@ class Engine(Client):
         settings: Settings = DEFAULTS,
         ports: Ports | None = None,
     ) -> None:
-        super().__init__(url, namespace=namespace, settings=retaining(settings, retention or {}))
+        if retention is not None and not isinstance(retention, Mapping):
+            raise TypeError(f"retention must say how long by state, not {retention!r}: {{'completed': timedelta(days=30)}}")
+        if on_trouble is not None and not callable(on_trouble):
+            raise TypeError(f"on_trouble must be an async function of a Trouble, not {on_trouble!r}")
+        super().__init__(url, namespace=namespace, settings=settings)
+        self._settings = retaining(settings, retention or {})
         import_module("perdure.codec.schemas")  # with it comes pydantic: now, not when the first step would hold up the loop for it
-        self._workflows = _by_name(workflows)
+        self._workflows = by_name(workflows)
         self._migrate = migrate
         self._on_trouble = on_trouble
         self._ports = ports or Ports()
@@ -60,6 +68,17 @@ class Engine(Client):
         self._keeps_watching = True  # its worker watches all the time anyway
 
     async def __aenter__(self) -> Self:
+        self._settle()
+        try:
+            _open_engines.add(self, self._url, self._namespace, self._workflows)
+            await self._begin()
+        except BaseException:
+            self._home = None
+            _open_engines.remove(self)
+            raise
+        return self
+
+    async def _begin(self) -> None:
         store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock)
         self._opened = await self._open(store, create=self._migrate, migrate=self._migrate)
         try:
@@ -75,9 +94,9 @@ class Engine(Client):
         except BaseException:
             await store.close()
             raise
-        return self
 
     async def __aexit__(self, *_: object) -> None:
+        _open_engines.remove(self)
         try:
             if self._watchdog is not None:
                 self._watchdog.stop()
@@ -103,17 +122,30 @@ class Engine(Client):
         """Let a clean stop that is under way wait no longer for attempts; their runs are still handed over."""
         self.worker.hurry()
 
+    def _known(self, workflow: Workflow[..., Any] | str) -> Workflow[..., Any] | None:
+        known = super()._known(workflow)
+        if known is not None:
+            refuse_another(self._workflows, known)
+        return known
+
+    def _is_at_home(self) -> bool:
+        """Whether this is the event loop that the worker is on. Elsewhere it is not touched: the store says what is wrong."""
+        return self._home is None or asyncio.get_running_loop() is self._home
+
     async def _store_start(self, run: NewRun) -> Started:
-        if run.workflow not in self._workflows:
-            return await self._store.start(run)
-        if self._store.shares_commits:
+        is_mine = run.workflow in self._workflows and self._is_at_home()
+        if is_mine and self._store.shares_commits:
             self.worker.claim_along()
             return await self._store.start(run)
         started = await self._store.start(run)
-        self.worker.claim_soon()
+        if is_mine:
+            self.worker.claim_soon()
         return started
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
+        if not self._is_at_home():
+            await self._store.send(signal, limit)
+            return
         was_here = signal.run_id in self.worker.live
         claims_along = not was_here and self._store.shares_commits
         if claims_along:
@@ -130,12 +162,4 @@ class Engine(Client):
             self.worker.claim_soon()
 
 
-def _by_name(workflows: Sequence[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
-    named: dict[str, Workflow[..., Any]] = {}
-    for one in workflows:
-        if not isinstance(one, Workflow):
-            raise UnknownWorkflow(f"{one!r} is not a workflow: decorate it with @workflow")
-        if one.name in named and named[one.name] is not one:
-            raise NameTaken(f"two workflows are named {one.name!r}; give one of them a name: @workflow(name=…)")
-        named[one.name] = one
-    return named
+_open_engines = OpenEngines()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from perdure.authoring.step import Step
@@ -23,7 +24,7 @@ from perdure.engine.ports import Ports
 from perdure.engine.retention import purge_for_ever
 from perdure.engine.suspects import Suspects
 from perdure.engine.tenure import Tenure
-from perdure.errors import CorruptedHistory, StoreError
+from perdure.errors import StoreError
 from perdure.model.records import Record
 from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
@@ -215,7 +216,7 @@ class Worker:
 
     def _loaded(self, run_id: str, found: Loaded | None) -> None:
         if found is None or found.row.owner != self.incarnation or run_id in self.live:
-            self._loading.replay_ends()
+            self._loading.replay_ends(found)
         else:
             self._take_up(found)
 
@@ -224,16 +225,16 @@ class Worker:
         run = self._enliven(found.row)
         if self._is_stopping:
             self._hand_over(run)
-            self._loading.replay_ends()
+            self._loading.replay_ends(found)
         else:
-            self._activation.replay(run, found, self._loading.replay_ends)
+            self._activation.replay(run, found, partial(self._loading.replay_ends, found))
 
     def _park(self, run: LiveRun) -> None:
         self._activation.park_idle(run)
 
     def _enliven(self, row: RunRow) -> LiveRun:
         execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
-        token = f"{self._ports.clock.now():020d}-{self.incarnation}"
+        token = f"{row.fencing:020d}-{self.incarnation}"
         run = self.live[row.id] = LiveRun(row, execution, token, strikes=self._suspects.take_strikes(row.id))
         return run
 
@@ -255,7 +256,7 @@ class Worker:
                 log.error("run %s could not be taken up; the next sweep tries again", claimed.row.id, exc_info=error)
         if done.suspects_wait and self._suspects.make_room():
             self._committer.want_claims()
-        if batch.claims is not None and len(done.claimed) >= batch.claims.room:
+        if done.has_more:
             self._committer.want_claims()
         if done.owned is not None:
             self._compare_owned(done.owned)
@@ -264,6 +265,9 @@ class Worker:
 
     def _written(self, run: LiveRun, change: Change, written: Written) -> None:
         run.is_in_flight = False
+        if written.damage is not None:
+            self._activation.inbox_is_damaged(run, written.damage)
+            return
         if change.clears_strikes:
             run.strikes = 0
             self._suspects.acquit(run.id)
@@ -278,12 +282,14 @@ class Worker:
             if isinstance(ending, Park) and ending.wake_at is not None:
                 self._lookout.wake_by(ending.wake_at)
             return
-        if ending is not None:
-            self._activation.stays(run)
+        if ending is not None and not self._activation.goes_on(run, ending):
+            return
         if change.calls:
             self._attempts.called(run, change.calls, written)
         if written.has_more:
             run.reads_inbox = True
+            if written.is_put_off:
+                self._committer.touch_first(run)
         elif change.reads_inbox:
             self._activation.pauses(run, written.is_pausing)
         for intent in change.intents:
@@ -308,7 +314,7 @@ class Worker:
         if claimed.started is not None:
             self._activation.first(self._enliven(row), claimed.started)
         elif claimed.loaded is not None:
-            self._loading.replay_begins()
+            self._loading.replay_begins(claimed.loaded)
             self._take_up(claimed.loaded)
         else:
             self._loading.add(row.id)
@@ -333,15 +339,8 @@ class Worker:
     def _refused(self, run_id: str, reason: str) -> None:
         """The store does not take what this run has to write; its neighbours are not concerned."""
         run = self.live.get(run_id)
-        if run is None:
-            return
-        run.is_in_flight = run.is_leaving = False
-        if run.refusals:
+        if run is not None and not self._activation.is_set_aside(run, reason):
             self._drop(run)
-            return
-        run.refusals += 1
-        run.stands = False
-        self._activation.quarantine(run, CorruptedHistory(f"the store refuses what it has to record: {reason}"))
 
     # ── letting go ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -60,6 +60,11 @@ class Record(NamedTuple):
     error: bytes | None = None
     attempt: int = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes of payload, for the bound on what is loaded at once."""
+        return len(self.input or b"") + len(self.output or b"") + len(self.error or b"") + 64
+
     def checksum(self) -> int:
         """Over everything but the time's unit: a flipped bit anywhere in the row is seen when it is read."""
         position, at, kind, name, command, digest, given, output, error, attempt = self

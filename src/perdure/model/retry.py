@@ -13,7 +13,11 @@ class Retry:
     """When and how often a failed step is tried again.
 
     Delays grow from `initial` by `factor` up to `maximum`, each changed by up to ± `jitter` of itself. It ends after `attempts`
-    tries, or when the next try would begin later than `give_up_after` from the first. Final at once: exactly the built-in TypeError,
+    tries, or when the next try would begin later than `give_up_after` from the first; then the step's exception is raised in the workflow.
+    Durations are a `timedelta` or seconds. Failures and the moment of the next try are on disk: a crash neither resets nor forgets them,
+    and a try that was cut off by one does not count. RetryAfter, raised by a step, takes the place of the next delay.
+
+    Final at once: exactly the built-in TypeError,
     AttributeError, NameError, LookupError, ValueError, ArithmeticError, AssertionError and their built-in subclasses, and `dont_retry`.
     Everything else, subclasses of those from libraries included, is tried again; `retry_on` overrides both lists.
     """
@@ -34,9 +38,9 @@ class Retry:
     ) -> None:
         if attempts is not None and (type(attempts) is not int or attempts < 1):
             raise ValueError(f"attempts must be a whole number of at least 1, or None for no limit, not {attempts!r}")
-        if not 1 <= factor <= 1000:
+        if not is_number(factor) or not 1 <= factor <= 1000:
             raise ValueError(f"factor must be between 1 and 1000, not {factor!r}")
-        if not 0 <= jitter < 1:
+        if not is_number(jitter) or not 0 <= jitter < 1:
             raise ValueError(f"jitter must be at least 0 and below 1, not {jitter!r}")
         self.attempts = attempts
         self.initial: Microseconds = to_microseconds(initial, "initial")
@@ -44,8 +48,8 @@ class Retry:
         self.maximum: Microseconds = to_microseconds(maximum, "maximum")
         self.jitter = jitter
         self.give_up_after: Microseconds | None = None if give_up_after is None else to_microseconds(give_up_after, "give_up_after")
-        self.retry_on = tuple(retry_on)
-        self.dont_retry = tuple(dont_retry)
+        self.retry_on = exception_classes(retry_on, "retry_on")
+        self.dont_retry = exception_classes(dont_retry, "dont_retry")
         # 64 doublings take a microsecond past the longest maximum; far beyond that a float overflows.
         self._growths_most = math.ceil(64 / math.log2(factor)) if factor > 1 else 0
 
@@ -63,6 +67,16 @@ class Retry:
         grown = self.initial * self.factor**growths
         delay = self.maximum if grown >= self.maximum else round(grown)
         return delay + round(delay * self.jitter * (2 * chance - 1))
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def exception_classes(given: object, what: str) -> tuple[type[BaseException], ...]:
+    if isinstance(given, tuple | list) and all(isinstance(one, type) and issubclass(one, BaseException) for one in given):
+        return tuple(given)
+    raise TypeError(f"{what} must be a tuple of exception classes, not {given!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class RunRow(NamedTuple):
     note: bytes | None
     waiting_for: bytes | None
     error: bytes | None  # why it is quarantined; the error of a failed run is in its last record
+    fencing: int = 0  # greater with each claim; 0 before the first one
+    damage: str | None = None  # what its row says and cannot be: then it is shown as quarantined, and nothing is done with it
     reached: int = 0  # the last record whose activation is known to have been over when it was put down; as of `load`, 0 elsewhere
     key_generation: int = 0  # the generation in the idempotency keys of its steps: a retry keeps it; as of `load`, 0 elsewhere
 

@@ -29,6 +29,14 @@ def close_task(loop: asyncio.AbstractEventLoop, task: NumberedTask) -> bool:
     return _end_as(loop, task, task.context, task.get_coro()) or _hold(task)
 
 
+def unlink(task: NumberedTask) -> None:
+    """A task and what it waits for refer to each other: without the circle nothing of a run is left to the garbage collector."""
+    waited_for = task._fut_waiter
+    for future in (waited_for, task):
+        if isinstance(future, asyncio.Future):
+            asyncio.Future.cancel(future)  # of a task too: only its callbacks are to go
+
+
 def close_generator(loop: asyncio.AbstractEventLoop, task: NumberedTask, generator: AsyncGenerator[Any, Any]) -> bool:
     """Whose task it was is not known: any will do. Whether it ended; if not, it is held for ever."""
     _end_as(loop, task, Context(), generator.aclose())

@@ -13,7 +13,7 @@ from typing import Any, TypeVarTuple, cast
 
 from perdure.clock import LONGEST, SECOND, Instant, whole_microseconds
 from perdure.errors import NotAllowedInWorkflow
-from perdure.runtime.closing import close_generator, close_task
+from perdure.runtime.closing import close_generator, close_task, unlink
 from perdure.runtime.places import line_of
 from perdure.runtime.refusals import RefusingLoop
 from perdure.runtime.tasks import AnyCoroutine, NumberedFuture, NumberedTask, caller, refuse_unordered_wait, unordered_batch
@@ -217,6 +217,8 @@ class RunLoop(RefusingLoop):
         return self._first_task is None or close_generator(self, self._first_task, suspended)
 
     def _forget_everything(self) -> None:
+        for task in self.tasks.values():
+            unlink(task)
         self.tasks.clear()
         self.generators.clear()
         self.timers.clear()

@@ -14,6 +14,7 @@ AnyCoroutine: TypeAlias = "Coroutine[Any, Any, Any] | Generator[Any, Any, Any]"
 
 
 class NumberedTask(asyncio.Task[Any]):
+    _fut_waiter: asyncio.Future[Any] | None  # of asyncio: what it waits for
     _log_destroy_pending: bool  # of asyncio: whether it complains about a task that is dropped unfinished
 
     def __init__(

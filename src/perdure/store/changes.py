@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from perdure.clock import Instant
-from perdure.errors import PerdureError
+from perdure.errors import CorruptedHistory, PerdureError
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
 from perdure.model.troubles import TroubleKind
@@ -16,6 +16,7 @@ from perdure.store.protocol import Change, DueTimer, Written
 from perdure.store.rows import Row
 from perdure.store.wishes import CANCEL, NOTHING, PAUSE, Wish, cancel_record
 
+NEVER = -1  # before every moment
 NOTHING_KEPT = (None, None, None)
 
 
@@ -76,8 +77,11 @@ class Lookup(Protocol):
     def wishes(self, run_id: str) -> Mapping[str, Wish]:
         """What is wanted of it that it was not told yet."""
 
-    def signals(self, run_id: str, limit: int) -> Sequence[Row]:
-        """Its oldest undelivered signals in order of arrival: number, when it arrived, topic, payload."""
+    def page(self, run_id: str) -> tuple[Sequence[Row], bool]:
+        """Its oldest undelivered signals: number, arrival, id, topic, payload, checksum; and whether there are more."""
+
+    def sound(self, run_id: str, page: Sequence[Row], *, drops_damaged: bool) -> Sequence[Row]:
+        """Raises CorruptedHistory where one is damaged, unless these are to be dropped."""
 
     def has_signals(self, run_id: str) -> bool: ...
 
@@ -93,13 +97,12 @@ class Lookup(Protocol):
 class Gathering:
     """Turns changes into rows. Writes nothing itself but what transactional steps write."""
 
-    def __init__(self, lookup: Lookup, namespace: str, incarnation: str, now: Instant, inbox_page: int) -> None:
+    def __init__(self, lookup: Lookup, namespace: str, incarnation: str, now: Instant) -> None:
         self.rows = Rows()
         self._lookup = lookup
         self._namespace = namespace
         self._incarnation = incarnation
         self._now = now
-        self._inbox_page = inbox_page
 
     def add(self, change: Change) -> Written:
         wishes = NOTHING
@@ -113,11 +116,16 @@ class Gathering:
         ending = change.ending and self._decided(change.ending, wishes)
         if isinstance(ending, Finish) and isinstance(change.ending, Quarantine):
             change = self._behind_all(change)
-        has_more = False
+        has_more = is_put_off = False
+        damage = None
         if isinstance(ending, Finish) or (change.reads_inbox and not is_pausing):
-            arrivals, has_more = self._arrivals(change, None if isinstance(ending, Finish) else wishes.get(CANCEL))
-            new = new + arrivals
-        if isinstance(ending, Finish) and has_more:
+            try:
+                arrivals, has_more = self._arrivals(change, ending, wishes.get(CANCEL))
+                is_put_off = has_more and not arrivals
+                new = new + arrivals
+            except CorruptedHistory as error:
+                change, damage = replace(change, intents=()), str(error)
+        if isinstance(ending, Finish) and (has_more or damage is not None):
             ending = None  # what was acknowledged before the end is recorded before it
         if isinstance(ending, Finish | Continue):
             new = [*new, *self._last_records(ending, new, wishes)]
@@ -129,12 +137,13 @@ class Gathering:
             self.rows.clear_strikes.append((self._namespace, change.run_id))
         if not isinstance(change.ending, Park | PutAside):
             self._end_or_note(change, ending, at, wishes)
-            return Written(change.run_id, records, has_more, ending is not None, is_pausing, raised)
+            return Written(change.run_id, records, has_more, ending is not None, is_pausing, raised, damage, is_put_off)
         has_news = any(record.kind is not RecordKind.PATCHED for record in records)
         is_quiet = is_pausing if isinstance(ending, PutAside) else not has_more and not self._lookup.has_signals(change.run_id)
         is_over = is_quiet and not has_news
         self._end_or_note(change, ending if is_over else None, at, wishes)
-        return Written(change.run_id, records, has_more or (not is_over and not records), is_over, is_pausing)
+        has_more = has_more or (not is_over and not records)
+        return Written(change.run_id, records, has_more, is_over, is_pausing, raised, damage, is_put_off)
 
     def _performed(self, calls: Sequence[Call], raised: list[tuple[int, Exception]]) -> list[NewRecord]:
         """The records of those that succeed."""
@@ -240,20 +249,25 @@ class Gathering:
 
     # ── the inbox ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _arrivals(self, change: Change, cancel: Wish | None) -> tuple[list[NewRecord], bool]:
-        """Signals, a cancel and due timers in order of arrival and deadline, and whether some were left for the next checkpoint."""
-        found = self._lookup.signals(change.run_id, self._inbox_page + 1)
-        page = found[: self._inbox_page]
-        is_full = len(found) > len(page)
+    def _arrivals(self, change: Change, ending: Ending | None, cancel: Wish | None) -> tuple[list[NewRecord], bool]:
+        """Signals, a cancel and due timers in order of arrival and deadline, and whether some were left for the next checkpoint.
+
+        Raises CorruptedHistory where a signal is damaged, unless the run ends cancelled: then no code will ever receive it.
+        """
+        page, is_full = self._lookup.page(change.run_id)
+        if isinstance(ending, Finish):
+            cancel = None
+        sound = self._lookup.sound(change.run_id, page, drops_damaged=isinstance(ending, Finish) and ending.state is RunState.CANCELLED)
+        read_up_to = page[-1][1] if page else NEVER
         due = [timer for timer in change.due if timer.deadline <= self._now]
-        firing = [timer for timer in due if not is_full or timer.deadline <= page[-1][1]]
+        firing = [timer for timer in due if not is_full or timer.deadline <= read_up_to]
         if page:
             self.rows.take_signals.append((self._namespace, change.run_id, page[-1][0]))
-        if cancel is not None and is_full and cancel[0] > page[-1][1]:
+        if cancel is not None and is_full and cancel[0] > read_up_to:
             cancel = None  # it comes after signals that are still in the inbox
         elif cancel is not None:
             self.rows.tell_cancel.append((self._namespace, change.run_id, self._now))
-        return merge(page, firing, cancel), is_full or len(firing) < len(due)
+        return merge(sound, firing, cancel), is_full or len(firing) < len(due)
 
 
 def kept_of(change: Change) -> tuple[int | None, bytes | None, int | None]:
@@ -263,7 +277,9 @@ def kept_of(change: Change) -> tuple[int | None, bytes | None, int | None]:
 
 def merge(signals: Sequence[Row], timers: Sequence[DueTimer], cancel: Wish | None = None) -> list[NewRecord]:
     """By arrival and deadline; at a tie signals come first, timers last. Signals keep their own order whatever the clock did."""
-    arrivals = [(at, 0, number, NewRecord(RecordKind.SIGNAL, topic, output=payload)) for number, at, topic, payload in signals]
+    arrivals = [
+        (at, 0, number, NewRecord(RecordKind.SIGNAL, topic, output=payload)) for number, at, _id, topic, payload, _checksum in signals
+    ]
     if cancel is not None:
         arrivals.append((cancel[0], 1, 0, cancel_record(cancel[1])))
     firings = [(timer.deadline, 2, timer.number, NewRecord(RecordKind.TIMER, command=timer.number)) for timer in timers]

@@ -62,3 +62,13 @@ class Continue:
 
 
 Ending = Park | Release | Quarantine | Finish | PutAside | Continue
+
+
+def size_of_ending(ending: Ending) -> int:
+    """Bytes of the records it writes, for the bound on a batch."""
+    match ending:
+        case Finish(record=record):
+            return record.size
+        case Continue(record=record, input=given, carried=carried):
+            return record.size + len(given) + sum(one.size for one in carried)
+    return 0

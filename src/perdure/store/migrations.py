@@ -1,10 +1,11 @@
 """The numbered migrations of a store: which there are, which are applied, and what must not be."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib import import_module
 
 from perdure.errors import SchemaTooNew, StoreError
 from perdure.store.protocol import SchemaStatus
@@ -26,13 +27,17 @@ class Migration:
 @cache
 def known_migrations(package: str) -> tuple[Migration, ...]:
     """What `package` (a folder of `0001_name.sql` files) holds, in order."""
-    names = sorted(file.name for file in files(package).iterdir() if file.name.endswith(".sql"))
-    found = tuple(
-        Migration(int(name[:4]), name.removesuffix(".sql"), files(package).joinpath(name).read_text(encoding="utf-8")) for name in names
-    )
+    folder = import_module(package).__path__[0]
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".sql"))
+    found = tuple(Migration(int(name[:4]), name.removesuffix(".sql"), text_of(os.path.join(folder, name))) for name in names)
     if [migration.number for migration in found] != list(range(1, len(found) + 1)):
         raise StoreError(f"the migrations of this installation are not numbered from 1 on without gaps: {', '.join(names)}")
     return found
+
+
+def text_of(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def pending_migrations(known: tuple[Migration, ...], applied: Mapping[int, tuple[str, str]]) -> tuple[Migration, ...]:

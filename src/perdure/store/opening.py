@@ -1,21 +1,26 @@
 """From an address to the store behind it."""
 
-from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from perdure.clock import Clock, HostClock
 from perdure.errors import StoreError
-from perdure.store.inspection import Inspection
+from perdure.names import CHARACTERS_MOST, checked_name
 from perdure.store.protocol import Store
-from perdure.store.sqlite.backing_up import back_up
 from perdure.store.sqlite.database import MEMORY
-from perdure.store.sqlite.inspection import SqliteInspection
 from perdure.store.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from perdure.store.inspection import Inspection
 
 FORMS = "sqlite:///relative.db, sqlite:////absolute.db, sqlite:///:memory: or postgresql://user:password@host/database"
 
 
 def open_store(url: str, *, namespace: str = "default", clock: Clock | None = None) -> Store:
-    """The store at this address, to be opened with `await store.open(create=…, migrate=…)`. Raises StoreError for another form."""
+    """The store at this address, to be opened with `await store.open(create=…, migrate=…)`.
+
+    Raises StoreError for an address of another form, BadInput for a namespace that is no name.
+    """
+    checked_name(namespace, "namespace", CHARACTERS_MOST)
     if is_postgresql(url):
         return open_postgresql(url, namespace, clock)
     return SqliteStore(path_of(url), namespace=namespace, clock=clock or HostClock())
@@ -30,7 +35,7 @@ def open_postgresql(url: str, namespace: str, clock: Clock | None) -> Store:
     return PostgresqlStore(address_of(url), namespace=namespace, clock=None if isinstance(clock, HostClock) else clock)
 
 
-def inspect_postgresql(url: str, namespace: str) -> Inspection:
+def inspect_postgresql(url: str, namespace: str) -> "Inspection":
     """Raises StoreError where the extra is not installed."""
     need_asyncpg()
     from perdure.store.postgresql.address import address_of
@@ -39,24 +44,31 @@ def inspect_postgresql(url: str, namespace: str) -> Inspection:
     return PostgresqlInspection(address_of(url), namespace=namespace)
 
 
-def need_asyncpg() -> None:
-    if find_spec("asyncpg") is None:
-        raise StoreError("a store on PostgreSQL needs asyncpg, which is not installed: pip install 'perdure[postgresql]'")
-
-
-def open_inspection(url: str, *, namespace: str = "default") -> Inspection:
-    """The same store for reading only, without a trace. Raises StoreError for another form."""
-    if is_postgresql(url):
-        return inspect_postgresql(url, namespace)
-    return SqliteInspection(path_of(url), namespace=namespace)
-
-
 def is_postgresql(url: str) -> bool:
     return url.partition("://")[0] in {"postgresql", "postgres"}
 
 
+def need_asyncpg() -> None:
+    from importlib.util import find_spec  # commands on SQLite do without it
+
+    if find_spec("asyncpg") is None:
+        raise StoreError("a store on PostgreSQL needs asyncpg, which is not installed: pip install 'perdure[postgresql]'")
+
+
+def open_inspection(url: str, *, namespace: str = "default") -> "Inspection":
+    """The same store for reading only, without a trace. Raises what `open_store` raises."""
+    checked_name(namespace, "namespace", CHARACTERS_MOST)
+    if is_postgresql(url):
+        return inspect_postgresql(url, namespace)
+    from perdure.store.sqlite.inspection import SqliteInspection  # most commands do without it
+
+    return SqliteInspection(path_of(url), namespace=namespace)
+
+
 def back_up_store(url: str, target: str) -> int:
     """Copy the store into a new file while workers go on; its size in bytes. Raises StoreError."""
+    from perdure.store.sqlite.backing_up import back_up  # one command does it
+
     if is_postgresql(url):
         raise StoreError("a store on PostgreSQL is backed up with the means of PostgreSQL: pg_dump, or a base backup with its WAL")
     path = path_of(url)

@@ -134,6 +134,8 @@ class Written:
     has_left: bool = False  # what ends its stay was written too
     is_pausing: bool = False  # the inbox was not read and no call performed, for the run is to be paused
     raised: Sequence[tuple[int, Exception]] = ()  # commands whose calls failed; nothing of them was written
+    damage: str | None = None  # of its inbox, of which nothing was read then; nor were intents written
+    is_put_off: bool = False  # nothing of its inbox was read, for what others got was large enough: its turn comes first next time
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,14 @@ class Loaded:
     records: Sequence[Record]
     attempts: Sequence[AttemptRow]
     damage: str | None = None
+    size: int = 0  # bytes of its records
+
+
+def left_to_load(run_ids: Sequence[str], found: Mapping[str, Loaded], bytes_most: int) -> Sequence[str]:
+    """Those that `load` did not come to. It has come to the others, also to those that are not there."""
+    if sum(one.size for one in found.values()) <= bytes_most:
+        return ()
+    return run_ids[run_ids.index(list(found)[-1]) + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,8 @@ class Committed:
     claimed: Sequence[Claimed]
     owned: frozenset[str] | None = None  # after this checkpoint, where asked for
     suspects_wait: bool = False  # some run can be claimed only by a worker that has nothing else
+    has_more: bool = False  # the claim stopped where there was no room, or what it took was large enough: there may be more
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # runs that were quarantined instead of claimed, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +278,11 @@ class Store(Oversight, Protocol):
     async def retire(self, incarnation: str) -> None:
         """Clean end of a worker: its row is dead at once, whatever it still owned is claimable."""
 
-    async def bury(self) -> Sequence[str]:
-        """Delete rows of dead workers that own nothing; returns their lock files."""
+    async def bury(self, clear_away: Callable[[str], None]) -> None:
+        """Delete the rows of dead workers that own nothing, each after `clear_away` was called with its lock file.
+
+        In this order: of one whose deletion has an unknown outcome no file is left that nobody knows of.
+        """
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -298,8 +313,11 @@ class Store(Oversight, Protocol):
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, run_ids: Sequence[str]) -> Mapping[str, Loaded]:
-        """Missing runs are left out; a damaged record is reported with its run, never raised."""
+    async def load(self, run_ids: Sequence[str], bytes_most: int | None = None) -> Mapping[str, Loaded]:
+        """In the order given, and no further than the first with which their records have more than `bytes_most`: see `left_to_load`.
+
+        Missing runs are left out; a damaged record or row is reported with its run, never raised.
+        """
 
     async def start(self, run: NewRun) -> Started:
         """Insert, or return what stands under this id; never raises for a taken id."""
@@ -317,8 +335,8 @@ class Store(Oversight, Protocol):
 
     async def last_record(self, run_id: str) -> Record | None: ...
 
-    async def history(self, run_id: str) -> Sequence[Record]:
-        """Of all generations. Raises CorruptedHistory."""
+    async def history(self, run_id: str) -> Mapping[int, Sequence[Record]]:
+        """What each generation that is kept has recorded of its own, the oldest first. Raises CorruptedHistory."""
 
     async def attempts(self, run_id: str) -> Sequence[AttemptRow]: ...
 

@@ -1,13 +1,15 @@
 """Reads the named queries of a store: `-- name: …`, a line that says what it guarantees, the statement."""
 
+import os
 from functools import cache
-from importlib.resources import files
 
 
 @cache
-def read_queries(package: str, subject: str) -> dict[str, str]:
-    """The statements of `subject.sql` in a package by name."""
-    return parsed(subject, files(package).joinpath(f"{subject}.sql").read_text(encoding="utf-8"))
+def read_queries(folder: str, subject: str) -> dict[str, str]:
+    """The statements of `subject.sql` in a folder by name."""
+    # importlib.resources would load tempfile and zipfile into every command
+    with open(os.path.join(folder, f"{subject}.sql"), encoding="utf-8") as file:
+        return parsed(subject, file.read())
 
 
 def parsed(subject: str, text: str) -> dict[str, str]:

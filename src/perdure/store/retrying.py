@@ -22,6 +22,14 @@ def retried_from(row: RunRow, last: Record | None) -> int:
     return min(point.position, last.position)
 
 
+def reached_before(position: int, later: Sequence[Record]) -> int:
+    """The last record whose activation is over for good: a step that failed was asked for by then, and is tried anew under its number.
+
+    Code that raised of its own may be changed there: its last activation is still open.
+    """
+    return position - 1 if later and later[0].kind is RecordKind.STEP_FAILED else max(0, position - 2)
+
+
 def carried_of(row: RunRow, later: Sequence[Record]) -> Sequence[Record]:
     """What is recorded from there on and is neither a failure nor a timer, which will be due again: results of other steps, signals."""
     carried = [record for record in later if record.kind not in FAILURES and record.kind is not RecordKind.TIMER]

@@ -1,24 +1,50 @@
-"""Rows of the tables as the frozen data of the model, and back."""
+"""Rows of SQLite as the frozen data of the model."""
 
 import json
 import zlib
 from typing import Any
 
+from perdure.clock import Instant
 from perdure.errors import CorruptedHistory
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow, NewRun, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.store.protocol import Summary
+from perdure.store.sqlite.damaged_text import DamagedText, as_text
 
 Row = tuple[Any, ...]
 
 STATES = {state.value: state for state in RunState}
+FENCING = 17  # column of `runs.run`, and of a claim
+INPUT_DAMAGED = "the input of the run is damaged: its checksum does not match"
 KINDS = {kind.value: kind for kind in RecordKind}
 
 
 def run_row(row: Row) -> RunRow:
-    """From the first 17 columns of `runs.run`, or of a claim."""
-    return RunRow(row[0], row[1], STATES[row[2]], row[3], row[4], row[5], row[6], row[7], bool(row[8]), *row[9:17])
+    """From the first 18 columns of `runs.run`, or of a claim. One that says what cannot be is quarantined as long as it does."""
+    state = STATES.get(row[2], RunState.QUARANTINED)
+    python = None if row[7] is None else as_text(row[7])
+    run = RunRow(as_text(row[0]), as_text(row[1]), state, row[3], row[4], row[5], row[6], python, bool(row[8]), *row[9:18])
+    damage = damage_of(run, row[2])
+    return run if damage is None else run._replace(state=RunState.QUARANTINED, damage=damage, error=damage_failure(damage))
+
+
+def damage_of(run: RunRow, state: str) -> str | None:
+    """Of its row, where that says what cannot be; its input has a checksum. An owner is only compared, and overwritten by a claim."""
+    if state not in STATES:
+        return f"its row is damaged: there is no state {state!r}"
+    if run.state.is_final != (run.ended_at is not None):
+        return f"its row is damaged: it is {state} and ended_at is {run.ended_at}"
+    for column, text in (("id", run.id), ("workflow", run.workflow), ("python", run.python)):
+        if type(text) is DamagedText:
+            return f"its row is damaged: the {column} is {text!r}"
+    return None
+
+
+def damage_failure(damage: str) -> bytes:
+    """The error of a run whose row is damaged, as failures are stored."""
+    message = f"{damage}; nothing was changed. Put its row of table runs right from a backup, then resume the run"
+    return json.dumps({"type": "perdure.errors.CorruptedHistory", "message": message, "args": None, "traceback": ""}).encode()
 
 
 def record_row(row: Row) -> Record:
@@ -30,6 +56,11 @@ def record_row(row: Row) -> Record:
     if record.checksum() != row[10]:
         raise CorruptedHistory(f"record {row[0]} is damaged: its checksum does not match")
     return record
+
+
+def signal_checksum(run_id: str, number: int, arrived_at: Instant, id: str, topic: str, payload: bytes) -> int:
+    """Over everything but the namespace: a flipped bit anywhere in a row of the inbox is seen when it is read."""
+    return zlib.crc32(payload, zlib.crc32(f"{run_id}|{number}|{arrived_at}|{id}|{topic}".encode()))
 
 
 def attempt_row(row: Row) -> AttemptRow:
@@ -46,7 +77,7 @@ def worker_row(row: Row) -> WorkerRow:
 
 
 def summary_row(row: Row) -> Summary:
-    return Summary(row[0], row[1], STATES[row[2]], *row[3:6])
+    return Summary(as_text(row[0]), as_text(row[1]), STATES.get(row[2], RunState.QUARANTINED), *row[3:6])
 
 
 def input_checksum(run: NewRun | RunRow) -> int:

@@ -86,7 +86,7 @@ class VirtualEngine(MortalEngine):
         moment = to_instant(when) if isinstance(when, datetime) else self._virtual.now() + to_microseconds(when)
         heapq.heappush(self._planned, (moment, next(self._plans), lambda: call(*args, **kwargs)))
 
-    async def finish(self, run: Run) -> Any:
+    async def finish(self, run: Run[T]) -> T:
         """Let as much time pass as this run needs to end, and give its result or raise what ended it. Raises NotEnded."""
         self._moving += 1
         try:
@@ -97,7 +97,8 @@ class VirtualEngine(MortalEngine):
                     break
         finally:
             self._moving -= 1
-        return await self.wait_for_result(run.id, None)
+        result: T = await self.wait_for_result(run.id, None)
+        return result
 
     @property
     def has_plans(self) -> bool:
@@ -199,7 +200,7 @@ class VirtualEngine(MortalEngine):
             except ProcessKilled:  # put back: whoever called it outlives the process, and asks the next one
                 await self.settle()
 
-    async def wait_for_result(self, run_id: str, timeout: Duration | None) -> Any:  # noqa: ARG002 - time stands still
+    async def wait_for_result(self, run_id: str, timeout: Duration | None, known: Workflow[..., Any] | None = None) -> Any:  # noqa: ARG002 - time stands still
         """What the run has ended with. Raises NotEnded at once where it waits, unless somebody else is letting time pass."""
         await self.settle()
         while not (row := await self._row(run_id)).state.is_final:
@@ -207,7 +208,7 @@ class VirtualEngine(MortalEngine):
                 raise NotEnded(await self._why_not_ended(run_id))
             await asyncio.sleep(0)
             await self.settle()
-        return self._result_of(run_id, row.workflow, await self._store.last_record(run_id))
+        return self._result_of(run_id, row.workflow, await self._store.last_record(run_id), known)
 
     async def _why_not_ended(self, run_id: str) -> str:
         status = await super().status_of(run_id)

@@ -106,6 +106,7 @@ class MortalEngine(Engine):
         return self
 
     async def _begin_life(self) -> None:
+        self._home = None  # the life before has died
         self._lives.append(Life(self._real, self._virtual, self._settling.stirs))
         await super().__aenter__()
 

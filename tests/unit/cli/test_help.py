@@ -11,7 +11,10 @@ from perdure.cli.main import cli
 
 
 def commands(group: click.Group = cli, path: str = "perdure") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")
@@ -36,8 +39,10 @@ from perdure.cli.main import perform
 perform({arguments!r})
 print(sorted({names!r} & sys.modules.keys()), file=sys.stderr)
 """
-HEAVY = {"pydantic", "perdure.engine.worker", "rich"}
-NOT_FOR_HELP = HEAVY | {"asyncio", "apsw", "pydantic_core"}
+ENGINE = {"pydantic", "pydantic_core", "perdure.engine.worker", "perdure.engine.service", "perdure.authoring.step", "perdure.codec.values"}
+SLOW = {"rich", "importlib.resources", "importlib.metadata", "tempfile", "pathlib", "http.client", "email"}
+HEAVY = ENGINE | SLOW
+NOT_FOR_HELP = HEAVY | {"asyncio", "apsw"}
 
 
 def loaded(arguments: list[str], names: set[str]) -> str:
@@ -49,7 +54,7 @@ def loaded(arguments: list[str], names: set[str]) -> str:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--help"],
+        ["run", "--help"],
         ["run", "list", "--help"],
         ["worker", "--help"],
         ["dev", "--help"],
@@ -59,7 +64,37 @@ def loaded(arguments: list[str], names: set[str]) -> str:
     ids=" ".join,
 )
 def test_help_completion_and_usage_errors_load_neither_asyncio_nor_a_store(arguments: list[str]) -> None:
-    assert loaded(arguments, NOT_FOR_HELP) == "[]"
+    assert loaded(arguments, NOT_FOR_HELP - {"pathlib"}) == "[]"
+
+
+def test_the_list_of_all_commands_loads_their_modules_and_nothing_below() -> None:
+    assert loaded(["--help"], NOT_FOR_HELP - {"pathlib"}) == "[]"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One with a run in it."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('store') / 's.db'}"
+    for prepared in (["db", "migrate"], ["run", "start", "flow", "--id", "a", "--input", '{"order": 17}']):
+        subprocess.run([sys.executable, "-m", "perdure", *prepared, "--store", url, "-q"], check=True, timeout=60, capture_output=True)
+    return url
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "pause", "a"],
+        ["run", "resume", "a"],
+        ["run", "list"],
+        ["run", "list", "-o", "json"],
+        ["run", "show", "a"],
+        ["run", "history", "a"],
+        ["db", "status"],
+    ],
+    ids=" ".join,
+)
+def test_commands_on_a_store_load_nothing_that_they_do_not_need(store: str, arguments: list[str]) -> None:
+    assert loaded([*arguments, "--store", store], HEAVY | {"perdure.cli.commands.check", "perdure.cli.commands.demo"}) == "[]"
 
 
 @pytest.mark.parametrize(
@@ -70,11 +105,13 @@ def test_help_completion_and_usage_errors_load_neither_asyncio_nor_a_store(argum
     ],
     ids=lambda one: " ".join(one[:2]),
 )
-def test_commands_that_write_the_store_load_neither_pydantic_nor_the_engine(
-    tmp_path_factory: pytest.TempPathFactory, arguments: list[str]
-) -> None:
-    store = f"sqlite:///{tmp_path_factory.mktemp('store') / 's.db'}"
-    for prepared in (["db", "migrate"], ["run", "start", "flow", "--id", "a", "--input", '{"order": 17}']):
-        subprocess.run([sys.executable, "-m", "perdure", *prepared, "--store", store, "-q"], check=True, timeout=60, capture_output=True)
+def test_commands_that_encode_values_load_of_pydantic_only_its_core(store: str, arguments: list[str]) -> None:
+    assert loaded([*arguments, "--store", store], HEAVY - {"pydantic_core", "perdure.codec.values", "pathlib"}) == "[]"
 
-    assert loaded([*arguments, "--store", store], HEAVY) == "[]"
+
+def test_the_doctor_loads_no_engine(store: str) -> None:
+    assert loaded(["doctor", "--store", store], ENGINE | {"rich"}) == "[]"
+
+
+def test_an_export_loads_no_engine(store: str) -> None:
+    assert loaded(["run", "export", "a", "--store", store], ENGINE | {"rich"}) == "[]"

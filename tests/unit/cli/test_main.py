@@ -13,7 +13,10 @@ from perdure.cli.main import cli, perform
 
 def commands(group: click.Group, path: str = "") -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
-    for name, one in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        one = group.get_command(context, name)
+        assert one is not None
         found[f"{path}{name}"] = one
         if isinstance(one, click.Group):
             found |= commands(one, f"{path}{name} ")

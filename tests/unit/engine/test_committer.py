@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from perdure import receive, step, workflow
+from perdure.store.endings import Finish
 from perdure.store.protocol import BadItem, Checkpoint, Committed
 from tests.acceptance.harness import CALM, Stage, kinds
 
@@ -86,6 +87,26 @@ async def test_a_checkpoint_of_many_bytes_leaves_further_runs_to_the_next_one(st
 
     assert [await run.result(10) for run in runs] == [600] * 20
     assert max(records_in(batch) for batch in seen) <= 2
+
+
+async def test_a_checkpoint_of_many_bytes_of_results_leaves_further_runs_to_the_next_one(stage: Stage) -> None:
+    @workflow
+    async def returns(size: int) -> str:
+        await receive("go")
+        return "x" * size
+
+    engine = await stage.engine(returns, settings=replace(CALM, batch_bytes=1000, linger_seconds=600.0))
+    runs = [await engine.start(returns, 600, id=f"order-{number}") for number in range(6)]
+    live = engine.worker.live
+    await stage.until(lambda: len(live) == 6 and not any(run.is_busy for run in live.values()))
+    seen = watched(stage)
+    stage.sql(
+        "insert into inbox (namespace, run_id, number, arrived_at, id, topic, payload) "
+        "select namespace, id, 1, 1, 's1', 'go', x'31' from runs"
+    )
+
+    assert [len(await run.result(10)) for run in runs] == [600] * 6
+    assert max(sum(isinstance(change.ending, Finish) for change in batch.changes) for batch in seen) <= 2
 
 
 async def test_a_change_that_the_store_refuses_quarantines_its_run_and_commits_the_others(stage: Stage) -> None:

@@ -68,6 +68,27 @@ os._exit(0)
     process.communicate()  # the child reads the end and goes
 
 
+def test_a_forked_child_that_leaves_takes_nothing_from_its_parent(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from perdure.engine.crumbs import Crumbs, crumbs_beside
+from perdure.engine.presence import Presence
+presence = Presence(sys.argv[1], "worker.lock")
+crumbs = Crumbs(1)
+crumbs.open(crumbs_beside(presence.path))
+child = os.fork()
+if child == 0:
+    presence.leave()
+    crumbs.remove()
+    os._exit(0)
+os.waitpid(child, 0)
+print(*sorted(os.listdir(sys.argv[1])))
+os._exit(0)
+"""
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert ended.stdout == "worker.crumbs worker.lock\n"
+
+
 def test_this_process_never_takes_its_own_worker_for_dead(tmp_path: Path) -> None:
     presence = Presence(str(tmp_path), "worker.lock")
     assert not is_gone(presence.path)

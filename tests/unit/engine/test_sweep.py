@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure.engine import sweep
-from perdure.engine.lease import boot_id
+from perdure.engine.deaths import boot_id, is_dead_by
 from perdure.engine.presence import Presence
 from perdure.model.runs import WorkerRow
 
@@ -15,7 +14,7 @@ NOW = 1_000_000
 
 
 def is_dead(worker: WorkerRow) -> bool:
-    return sweep._is_dead(worker, worker.lock, FixedClock())
+    return is_dead_by(worker, worker.lock, FixedClock())
 
 
 class FixedClock:
@@ -79,8 +78,8 @@ def test_a_file_that_was_never_in_this_folder_says_nothing_of_a_worker_that_has_
     living: WorkerRow, tmp_path: Path
 ) -> None:
     here = str(tmp_path / "elsewhere.lock")  # as another container sees the folder, or one that has another folder
-    assert not sweep._is_dead(living, here, FixedClock())
-    assert sweep._is_dead(replace(living, expires_at=NOW - 1), here, FixedClock())
+    assert not is_dead_by(living, here, FixedClock())
+    assert is_dead_by(replace(living, expires_at=NOW - 1), here, FixedClock())
 
     Path(here).touch()
-    assert sweep._is_dead(living, here, FixedClock())
+    assert is_dead_by(living, here, FixedClock())

@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
+from types import CoroutineType
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from perdure.authoring.current import current_host
 from perdure.runtime import closing
 from perdure.runtime.closing import RunClosing
 from perdure.runtime.execution import Execution
+from perdure.runtime.loop import RunLoop
 from tests.driving import VirtualEngine, new_execution, replay
 
 calls: list[object] = []
@@ -427,3 +429,53 @@ def test_f62_a_process_that_holds_such_code_still_ends() -> None:
     """When the interpreter gives back what it holds, that code would go round without ever waiting."""
     child = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=30, check=True)
     assert child.stdout == "closed\n"
+
+
+async def sleeps() -> None:
+    await asyncio.sleep(60)
+
+
+async def receives_in_time() -> None:
+    async with asyncio.timeout(60):
+        await receive("decided")
+
+
+async def gathers() -> None:
+    await asyncio.gather(act("a"), asyncio.sleep(60), sleeps())
+
+
+async def has_a_group() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sleeps())
+        await act("a")
+
+
+async def waits_for_the_first() -> None:
+    await asyncio.wait([asyncio.create_task(sleeps()), asyncio.create_task(receives_in_time())], return_when="FIRST_COMPLETED")
+
+
+async def takes_as_completed() -> None:
+    for one in asyncio.as_completed([sleeps(), receives_in_time()]):
+        await one
+
+
+async def waits_in_a_queue() -> None:
+    await asyncio.Queue[int]().get()
+
+
+@pytest.mark.parametrize(
+    "body", [sleeps, receives_in_time, gathers, has_a_group, waits_for_the_first, takes_as_completed, waits_in_a_queue]
+)
+def test_a_run_that_is_dropped_while_it_waits_leaves_nothing_to_the_garbage_collector(body: Callable[[], Any]) -> None:
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        close(body)
+        gc.collect()
+        left = [one for one in gc.garbage if isinstance(one, (asyncio.Future, Execution, RunLoop, CoroutineType))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []

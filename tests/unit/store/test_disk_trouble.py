@@ -12,7 +12,7 @@ import pytest
 from perdure.errors import StoreFailed, StoreIsReadOnly, StoreUnavailable
 from perdure.store.protocol import UnknownOutcome
 from perdure.store.sqlite import transactions
-from tests.contract.acting import ManualClock, Worker, kinds, new_run, step
+from tests.contract.acting import ManualClock, Worker, history_of, kinds, new_run, step
 from tests.contract.places import SqlitePlace
 from tests.unit.store.faulty_disk import BROKEN, FULL, FaultyDisk, faulty_disk, sync_error
 
@@ -47,12 +47,12 @@ async def test_f33_while_nothing_can_be_written_nothing_is_acknowledged_and_afte
     for _ in range(3):
         with pytest.raises(REFUSED):
             await worker.commit(run.change(step(1)))
-        assert kinds(await store.history("order-1")) == ["started", "step"]
+        assert kinds(await history_of(store, "order-1")) == ["started", "step"]
 
     disk.heal()
     assert await store.checkpoint_of("worker-1") == worker.number
     await run.write(step(1))
-    assert [record.command for record in await store.history("order-1")] == [None, 0, 1]
+    assert [record.command for record in await history_of(store, "order-1")] == [None, 0, 1]
 
 
 async def test_f34_a_failed_sync_is_final_for_this_process(place: SqlitePlace, disk: FaultyDisk) -> None:

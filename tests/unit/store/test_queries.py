@@ -13,7 +13,7 @@ from perdure.store.sqlite.queries import named_queries
 FOLDER = Path(queries.__file__).parent
 SUBJECTS = sorted(path.stem for path in FOLDER.glob("*.sql"))
 ALL = [(subject, name) for subject in SUBJECTS for name in named_queries(subject)]
-READS_ALL_ON_PURPOSE = {("workers", "listed"), ("workers", "bury"), ("claims", "strikes"), ("runs", "counts"), ("runs", "groups")}
+READS_ALL_ON_PURPOSE = {("workers", "listed"), ("workers", "idle_dead"), ("claims", "strikes"), ("runs", "counts"), ("runs", "groups")}
 """They read small tables, or part of one: workers that live or died lately, runs that killed. Counts are asked for by people only."""
 
 

@@ -3,7 +3,6 @@
 User code runs here, so that nothing it does (spin, print, kill its process) reaches the command that asked.
 """
 
-import gc
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 from perdure.cli.checking.findings import Finding, Kind
 from perdure.cli.checking.judging import Judge
+from perdure.cli.collector import tune_collector
 from perdure.cli.loading import load_workflows
 from perdure.codec.exports import read_export
 from perdure.errors import NotAnExport, PerdureError
@@ -35,8 +35,7 @@ def main() -> None:
     setup = json.loads(sys.stdin.readline())
     judge = Judge({one.name: one for one in load_workflows(setup["app"])}, PYTHON, setup["workflow"])
     store = None if setup["store"] is None else open_inspection(setup["store"], namespace=setup["namespace"])
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    tune_collector()
     for line in sys.stdin:
         job = json.loads(line)
         try:

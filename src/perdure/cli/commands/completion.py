@@ -2,9 +2,7 @@
 
 import click
 
-from perdure.cli.options import common_options
-
-VARIABLE = "_PERDURE_COMPLETE"
+from perdure.cli.options import COMPLETION_VARIABLE, common_options
 
 
 @click.command(short_help="Print the script that completes commands in bash, zsh or fish.")
@@ -30,5 +28,5 @@ def completion(context: click.Context, shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    script = kind(context.find_root().command, {}, "perdure", VARIABLE)
+    script = kind(context.find_root().command, {}, "perdure", COMPLETION_VARIABLE)
     click.echo(script.source_template % script.source_vars())

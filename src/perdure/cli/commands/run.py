@@ -8,6 +8,7 @@ from perdure.cli.commands.run_documents import record_document, run_document, st
 from perdure.cli.complaints import complain
 from perdure.cli.connecting import with_client
 from perdure.cli.exits import Exit
+from perdure.cli.groups import LazyGroup
 from perdure.cli.inputs import json_object, json_value, seconds
 from perdure.cli.options import Choices, common_options, pass_choices
 from perdure.cli.output import json_text, print_list, print_one
@@ -23,7 +24,10 @@ _timeout = click.option(
 )
 
 
-@click.group()
+_LATER = {name: f"perdure.cli.commands.run_orders:{name}" for name in ("cancel", "pause", "resume", "retry", "delete")}
+
+
+@click.group(cls=LazyGroup, later=_LATER | {"export": "perdure.cli.commands.run_export:export"})
 @common_options
 def run() -> None:
     """Start runs, list and show them, signal them, wait for them; cancel, pause, resume, retry and delete them."""
@@ -127,6 +131,8 @@ def show(choices: Choices, run_id: str) -> None:
 def history(choices: Choices, run_id: str) -> None:
     """Show everything that is recorded about one run, in order.
 
+    A run that continued as new or was retried shows the generation of each record; the one before the last is kept too.
+
     \b
     Examples:
       perdure run history order-17
@@ -147,7 +153,8 @@ def history(choices: Choices, run_id: str) -> None:
             error = document["error"]
             document["value"] = f"{error['type']}: {error['message']}" if error else _first_of(document, "output", "input")
             document["attempt"] = document["attempt"] or None
-        print_list(choices, ["position", "at", "kind", "name", "attempt", "value"], documents)
+        columns = ["position", "at", "kind", "name", "attempt", "value"]
+        print_list(choices, ["generation", *columns] if any(document["generation"] for document in documents) else columns, documents)
 
 
 def _first_of(document: dict[str, Any], *names: str) -> Any:

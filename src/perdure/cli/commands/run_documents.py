@@ -42,6 +42,7 @@ async def run_document(client: "Client", run_id: str) -> dict[str, Any]:
 
 def record_document(one: "RunRecord") -> dict[str, Any]:
     return {
+        "generation": one.generation,
         "position": one.position,
         "at": one.at,
         "kind": one.kind,

@@ -42,11 +42,12 @@ def exported(choices: Choices, run_id: str) -> bytes:
     from perdure.codec.exports import write_export  # here, so that --help does not wait for it
     from perdure.errors import CorruptedHistory, RunNotFound
     from perdure.model.histories import history_of
+    from perdure.names import checked_text
     from perdure.store.opening import open_inspection
 
     store = open_inspection(url, namespace=choices.namespace)
     store.check_schema()
-    loaded = store.load([run_id]).get(run_id)
+    loaded = store.load([checked_text(run_id, "id")]).get(run_id)
     if loaded is None:
         raise RunNotFound(f"no run {run_id!r} in namespace {choices.namespace!r}")
     if loaded.damage is not None:

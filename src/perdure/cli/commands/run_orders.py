@@ -104,7 +104,7 @@ def delete(choices: Choices, run_ids: tuple[str, ...]) -> int:
     """Delete runs that have ended, with their history, input and result.
 
     All of a run goes, or, after a crash, nothing of it; its id is free then. Exit 4 if it has not ended: cancel it first. Workers
-    delete old runs by themselves if the Engine is told a `retention`.
+    delete old runs by themselves if they are told to: `perdure worker --retention completed=30d`.
 
     \b
     Examples:

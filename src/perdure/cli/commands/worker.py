@@ -4,6 +4,7 @@ import click
 
 from perdure.cli.complaints import Complaint
 from perdure.cli.exits import Exit
+from perdure.cli.inputs import retention
 from perdure.cli.options import Choices, common_options, pass_choices
 
 PROCESSES_MOST = 64
@@ -15,6 +16,15 @@ PROCESSES_MOST = 64
 @click.option("--no-migrate", is_flag=True, help="Neither create nor migrate the store: refuse one that is missing or old.")
 @click.option("--on-trouble-command", metavar="CMD", envvar="PERDURE_ON_TROUBLE_COMMAND", help="Run this once per run in trouble.")
 @click.option("--on-trouble-webhook", metavar="URL", envvar="PERDURE_ON_TROUBLE_WEBHOOK", help="POST to this once per run in trouble.")
+@click.option(
+    "--retention",
+    "kept",
+    type=retention,
+    metavar="STATE=TIME",
+    multiple=True,
+    envvar="PERDURE_RETENTION",
+    help="Delete runs so long after they completed, failed or were cancelled: completed=30d. May be repeated. Default: keep them for ever.",
+)
 @click.option("--report-to", type=int, hidden=True)
 @click.option("--report-runs", is_flag=True, hidden=True)
 @common_options
@@ -26,6 +36,7 @@ def worker(
     no_migrate: bool,
     on_trouble_command: str | None,
     on_trouble_webhook: str | None,
+    kept: tuple[tuple[str, float], ...],
     report_to: int | None,
     report_runs: bool,
 ) -> int:
@@ -42,11 +53,15 @@ def worker(
     workflow). The command gets it as JSON on standard input, the webhook as the body of a POST: kind, run_id, workflow,
     error, at, key. Whatever ends with another status than 0 or 2xx is repeated, with the same key, for three days.
 
+    Runs are kept for ever unless --retention says otherwise, for each way to end. They are deleted in small batches, each whole, by
+    whichever worker looks first.
+
     \b
     Examples:
       perdure worker shop.py --store sqlite:///orders.db
       perdure worker company.flows.orders:workflows company.flows.returns
       perdure worker shop.py --processes 4
+      perdure worker shop.py --retention completed=30d --retention cancelled=7d
       perdure worker shop.py --on-trouble-webhook https://example.com/hooks/perdure
       perdure worker shop.py --on-trouble-command "sh -c 'mail -s perdure ops@example.com'"
 
@@ -63,7 +78,7 @@ def worker(
 
     on_trouble = alarm_of(on_trouble_command, on_trouble_webhook, choices.namespace)
     if processes > 1:
-        flags = _flags(no_migrate=no_migrate, on_trouble_command=on_trouble_command, on_trouble_webhook=on_trouble_webhook)
+        flags = _flags(no_migrate=no_migrate, on_trouble_command=on_trouble_command, on_trouble_webhook=on_trouble_webhook, kept=kept)
         return _supervise(choices, apps, processes, flags)
     from perdure.cli.loading import load_apps
 
@@ -72,13 +87,16 @@ def worker(
     from perdure.cli.serving import serve
     from perdure.engine.service import Engine
 
-    engine = Engine(url, workflows, namespace=choices.namespace, migrate=not no_migrate, on_trouble=on_trouble)
+    engine = Engine(url, workflows, namespace=choices.namespace, migrate=not no_migrate, retention=dict(kept), on_trouble=on_trouble)
     return serve(engine, url, workflows, None if report_to is None else Reports(report_to, shows_runs=report_runs))
 
 
-def _flags(*, no_migrate: bool, on_trouble_command: str | None, on_trouble_webhook: str | None) -> list[str]:
+def _flags(
+    *, no_migrate: bool, on_trouble_command: str | None, on_trouble_webhook: str | None, kept: tuple[tuple[str, float], ...]
+) -> list[str]:
     flags = ["--no-migrate"] if no_migrate else []
     flags += [] if on_trouble_command is None else ["--on-trouble-command", on_trouble_command]
+    flags += [flag for state, length in kept for flag in ("--retention", f"{state}={length}")]
     return flags + ([] if on_trouble_webhook is None else ["--on-trouble-webhook", on_trouble_webhook])
 
 

@@ -7,13 +7,14 @@ from asyncpg import exceptions
 
 from perdure.errors import StoreError
 from perdure.store.changes import Gathering, Rows
-from perdure.store.postgresql.claims import claim, insert_started
+from perdure.store.postgresql.claims import Taken, claim, insert_started
 from perdure.store.postgresql.connections import Connection, Connections
 from perdure.store.postgresql.failures import REFUSES_DATA, DataRefused
 from perdure.store.postgresql.looking import Seen, look
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.writing import rare_rows, write_common, write_rare
-from perdure.store.protocol import BadItem, Change, Checkpoint, Claimed, Committed, FenceLost, Written
+from perdure.store.protocol import BadItem, Change, Checkpoint, Committed, FenceLost, Written
+from perdure.store.sqlite.pages import Pages
 
 
 class Moved(Exception):
@@ -24,12 +25,12 @@ class Refused(Exception):
     """The fence did not let the checkpoint pass."""
 
 
-async def checkpoint(connections: Connections, scope: Scope, batch: Checkpoint, inbox_page: int, claim_page: int) -> Committed:
+async def checkpoint(connections: Connections, scope: Scope, batch: Checkpoint, pages: Pages) -> Committed:
     """Looks without a lock first, for what is looked at hardly ever changes before it is written; then with the runs locked.
 
     Raises FenceLost, BadItem, UnknownOutcome, StoreError.
     """
-    writing = Writing(scope, batch, inbox_page, claim_page)
+    writing = Writing(scope, batch, pages)
     try:
         seen = await connections.read(writing.look)
         try:
@@ -47,14 +48,13 @@ async def checkpoint(connections: Connections, scope: Scope, batch: Checkpoint, 
 class Writing:
     """What one checkpoint does with a connection."""
 
-    def __init__(self, scope: Scope, batch: Checkpoint, inbox_page: int, claim_page: int) -> None:
+    def __init__(self, scope: Scope, batch: Checkpoint, pages: Pages) -> None:
         self.batch = batch
         self.scope = scope
-        self._inbox_page = inbox_page
-        self._claim_page = claim_page
+        self._pages = pages
 
     async def look(self, db: Connection) -> Seen:
-        return await look(db, self.scope, self.batch.changes, self._inbox_page, claims=self.batch.claims is not None)
+        return await look(db, self.scope, self.batch.changes, self._pages.inbox_signals, claims=self.batch.claims is not None)
 
     async def look_and_write(self, db: Connection) -> Committed:
         """What is wanted of these runs, and what is sent to them, waits until this is committed."""
@@ -65,13 +65,13 @@ class Writing:
 
     def alone(self, change: Change) -> "Writing":
         """The same with one change only."""
-        return Writing(self.scope, replace(self.batch, changes=[change], claims=None, lists_owned=False), self._inbox_page, 0)
+        return Writing(self.scope, replace(self.batch, changes=[change], claims=None, lists_owned=False), self._pages)
 
     def is_one_statement(self, rows: Rows) -> bool:
         return self.batch.claims is None and not self.batch.lists_owned and not rare_rows(rows)
 
     def gathered(self, seen: Seen) -> tuple[list[Written], Rows]:
-        gathering = Gathering(seen, self.scope.namespace, self.batch.incarnation, seen.now, self._inbox_page)
+        gathering = Gathering(seen.begin(self._pages), self.scope.namespace, self.batch.incarnation, seen.now)
         return [gathering.add(change) for change in self.batch.changes], gathering.rows
 
     async def write(self, db: Connection, seen: Seen, written: list[Written], rows: Rows) -> Committed:
@@ -79,15 +79,14 @@ class Writing:
         await self._pass(db, rows, seen)
         if rare := rare_rows(rows):
             await write_rare(db, self.scope, rare)
-        claimed: list[Claimed] = []
-        suspects_wait, owned = False, None
+        taken, owned = Taken(), None
         if self.batch.claims is not None:
-            claimed, suspects_wait = await claim(db, self.scope, seen, self.batch, self.batch.claims, self._claim_page)
-            await insert_started(db, self.scope, claimed)
+            taken = await claim(db, self.scope, seen, self.batch, self.batch.claims, self._pages)
+            await insert_started(db, self.scope, taken.runs)
         if self.batch.lists_owned:
             found = await db.fetch(self.scope.sql("claims", "owned"), self.scope.namespace, self.batch.incarnation)
             owned = frozenset(row[0] for row in found)
-        return Committed(seen.now, written, claimed, owned, suspects_wait)
+        return Committed(seen.now, written, taken.runs, owned, taken.suspects_wait, taken.has_more, taken.set_aside)
 
     async def _pass(self, db: Connection, rows: Rows, seen: Seen) -> None:
         try:

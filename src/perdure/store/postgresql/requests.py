@@ -4,7 +4,7 @@ The row of the run is locked meanwhile, and says afterwards that wishes for it h
 """
 
 from perdure.clock import Instant, Microseconds
-from perdure.errors import NotRetryable, RunEnded, RunNotFound
+from perdure.errors import CorruptedHistory, NotRetryable, RunEnded, RunNotFound
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.runs import RunRow
 from perdure.model.states import RunState
@@ -12,6 +12,7 @@ from perdure.store.changes import history_row
 from perdure.store.postgresql.columns import columns
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.generations import generations
+from perdure.store.postgresql.looking import is_sound
 from perdure.store.postgresql.runs import locked
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.signals import changed
@@ -37,6 +38,19 @@ async def cancel(db: Connection, scope: Scope, run_id: str, grace: Microseconds)
     await db.execute(scope.sql("requests", "wake"), *run, now)
 
 
+async def end_cancelled(db: Connection, scope: Scope, run_id: str) -> None:
+    """A run that has been quarantined although a cancel was waiting for it ends as it would have if that had come now."""
+    row = await locked(db, scope, run_id)
+    wanted = await db.fetchrow(scope.sql("requests", "grace"), scope.namespace, run_id)
+    if row is None or row.damage is not None or row.state is not RunState.QUARANTINED or wanted is None:
+        return
+    try:
+        await end_unclaimed(db, scope, row, await moment(db, scope), wanted[0])
+    except CorruptedHistory:
+        return  # raised before anything is written: it stays quarantined, and whoever looks at it meets the damage
+    await db.execute(scope.sql("removal", "troubles"), scope.namespace, [run_id])
+
+
 async def end_unclaimed(db: Connection, scope: Scope, row: RunRow, now: Instant, grace: Microseconds) -> None:
     """Nobody owns it, and its code is not to be run: it ends here, with the records that it would have ended with there."""
     run = (scope.namespace, row.id)
@@ -59,9 +73,10 @@ async def end_unclaimed(db: Connection, scope: Scope, row: RunRow, now: Instant,
 
 
 async def last_records(db: Connection, scope: Scope, row: RunRow, grace: Microseconds | None) -> list[NewRecord]:
-    """The signals that it has not received, out of its inbox; the cancel, unless it was told; its end."""
-    signals = await db.fetch(scope.sql("requests", "take_signals"), scope.namespace, row.id)
-    records = [NewRecord(RecordKind.SIGNAL, topic, output=payload) for _, _, topic, payload in sorted(signals, key=lambda one: one[:2])]
+    """The signals that it has not received, out of its inbox, but for damaged ones; the cancel, unless it was told; its end."""
+    found = await db.fetch(scope.sql("requests", "take_signals"), scope.namespace, row.id)
+    signals = sorted((tuple(one) for one in found), key=lambda one: (one[0], one[2]))
+    records = [NewRecord(RecordKind.SIGNAL, one[3], output=one[4]) for one in signals if is_sound(row.id, one)]
     if grace is not None:
         records.append(cancel_record(grace))
     return [*records, NewRecord(RecordKind.CANCELLED, row.workflow, error=row.error)]
@@ -110,6 +125,8 @@ async def existing(db: Connection, scope: Scope, run_id: str) -> RunRow:
     row = await locked(db, scope, run_id)
     if row is None:
         raise RunNotFound(f"there is no run {run_id!r} in namespace {scope.namespace!r}; nothing was changed")
+    if row.damage is not None:
+        raise CorruptedHistory(f"run {run_id}: {row.damage}; nothing was changed: put its row of table runs right from a backup first")
     return row
 
 

@@ -18,11 +18,12 @@ from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.generations import generations
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import Loaded, Started, Summary
-from perdure.store.rows import STATES, attempt_row, input_checksum, record_row, run_row, summary_row
+from perdure.store.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
 
-RUN_WIDTH = 17
-CHECKSUM, REACHED = 17, 18  # columns behind those of the run
+RUN_WIDTH = 18
+CHECKSUM, REACHED = 18, 19  # columns behind those of the run
 LATEST = (2**62, "")
+LOADED_AT_ONCE = 50
 WHOLE = Part(FIRST, 0, ALL_POSITIONS)
 
 
@@ -112,7 +113,12 @@ async def newest(db: Connection, scope: Scope) -> Instant | None:
 
 
 async def counts(db: Connection, scope: Scope) -> dict[RunState, int]:
-    return {STATES[state]: count for state, count in await db.fetch(scope.sql("runs", "counts"), scope.namespace)}
+    """A state that there is not is that of a damaged row, which is shown as quarantined."""
+    found: dict[RunState, int] = {}
+    for name, count in await db.fetch(scope.sql("runs", "counts"), scope.namespace):
+        state = STATES.get(name, RunState.QUARANTINED)
+        found[state] = found.get(state, 0) + count
+    return found
 
 
 async def unfinished_after(db: Connection, scope: Scope, after: str, workflow: str | None, limit: int) -> list[tuple[str, str]]:
@@ -126,32 +132,47 @@ async def inboxes(db: Connection, scope: Scope, at_least: int) -> dict[str, int]
 # ── histories ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def load(db: Connection, scope: Scope, run_ids: Sequence[str]) -> dict[str, Loaded]:
-    """In one moment; runs that have but one generation all at once."""
+async def load(db: Connection, scope: Scope, run_ids: Sequence[str], bytes_most: int | None = None) -> dict[str, Loaded]:
+    """In one moment; runs that have but one generation a page at once."""
     async with db.transaction(isolation="repeatable_read", readonly=True):
-        rows = {row[0]: row for row in await db.fetch(scope.sql("runs", "run"), scope.namespace, list(run_ids))}
-        attempts = await read_attempts_of(db, scope, list(rows))
-        simple = [run_id for run_id, row in rows.items() if as_run(row).generation == FIRST]
-        first = await read_first(db, scope, simple)
-        found = {}
-        for run_id, row in rows.items():
-            run = as_run(row)
-            tries = attempts.get(run_id, ())
-            if input_checksum(run) != row[CHECKSUM]:
-                found[run_id] = Loaded(run, (), tries, "the input of the run is damaged: its checksum does not match")
-                continue
-            run = run._replace(reached=row[REACHED])
-            try:
-                if run.generation != FIRST:
-                    known = await generations(db, scope, run_id)
-                    run = in_generation(run, known(run.generation))
-                    records = await read_generation(db, scope, run_id, run.generation, known)
-                else:
-                    records = checked_part(run_id, first.get(run_id, ()), WHOLE)
-                found[run_id] = Loaded(run, records, tries)
-            except CorruptedHistory as damage:
-                found[run_id] = Loaded(run, (), tries, str(damage))
+        found: dict[str, Loaded] = {}
+        for first in range(0, len(run_ids), LOADED_AT_ONCE):
+            for run_id, one in (await load_page(db, scope, run_ids[first : first + LOADED_AT_ONCE])).items():
+                found[run_id] = one
+                if bytes_most is not None and (bytes_most := bytes_most - one.size) < 0:
+                    return found
         return found
+
+
+async def load_page(db: Connection, scope: Scope, run_ids: Sequence[str]) -> dict[str, Loaded]:
+    rows = {row[0]: row for row in await db.fetch(scope.sql("runs", "run"), scope.namespace, list(run_ids))}
+    attempts = await read_attempts_of(db, scope, list(rows))
+    simple = [run_id for run_id, row in rows.items() if row["generation"] == FIRST]
+    first = await read_first(db, scope, simple)
+    found = {}
+    for run_id in run_ids:
+        if run_id in rows:
+            found[run_id] = await load_one(db, scope, rows[run_id], first.get(run_id, ()), attempts.get(run_id, ()))
+    return found
+
+
+async def load_one(
+    db: Connection, scope: Scope, row: asyncpg.Record, first: Sequence[asyncpg.Record], attempts: Sequence[AttemptRow]
+) -> Loaded:
+    run = as_run(row)
+    if run.damage is not None or input_checksum(run) != row[CHECKSUM]:
+        return Loaded(run, (), attempts, run.damage or INPUT_DAMAGED)
+    run = run._replace(reached=row[REACHED])
+    try:
+        if run.generation == FIRST:
+            records = checked_part(run.id, first, WHOLE)
+        else:
+            known = await generations(db, scope, run.id)
+            run = in_generation(run, known(run.generation))
+            records = await read_generation(db, scope, run.id, run.generation, known)
+        return Loaded(run, records, attempts, size=sum(record.size for record in records))
+    except CorruptedHistory as damage:
+        return Loaded(run, (), attempts, str(damage))
 
 
 def in_generation(run: RunRow, opened: Generation) -> RunRow:
@@ -162,13 +183,12 @@ def in_generation(run: RunRow, opened: Generation) -> RunRow:
     )
 
 
-async def history(db: Connection, scope: Scope, run_id: str) -> Sequence[Record]:
-    """Of all generations. Raises CorruptedHistory."""
+async def history(db: Connection, scope: Scope, run_id: str) -> dict[int, Sequence[Record]]:
+    """By generation. Raises CorruptedHistory."""
     async with db.transaction(isolation="repeatable_read", readonly=True):
         numbers = [row[0] for row in await db.fetch(scope.sql("runs", "places"), scope.namespace, run_id)]
         known = await generations(db, scope, run_id)
-        parts = [lineage_of(run_id, number, known)[-1] for number in numbers]
-        return [record for part in parts for record in await read_part(db, scope, run_id, part)]
+        return {number: await read_part(db, scope, run_id, lineage_of(run_id, number, known)[-1]) for number in numbers}
 
 
 async def last_record(db: Connection, scope: Scope, run_id: str) -> Record | None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from perdure.model.runs import NewSignal
-from perdure.model.states import RunState
 from perdure.store.postgresql.connections import Connection, Connections
 from perdure.store.postgresql.failures import DataRefused
+from perdure.store.postgresql.looking import checksum_of
 from perdure.store.postgresql.runs import read_run
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import BadItem
@@ -18,11 +18,12 @@ async def send(connections: Connections, scope: Scope, signal: NewSignal, limit:
     run = (scope.namespace, signal.run_id)
     values = (*run, key, signal.id, signal.topic, signal.payload, limit, KEYS_KEPT, scope.now())
     try:
-        row = await connections.write(lambda db: db.fetchrow(scope.sql("signals", "send"), *values))
-    except DataRefused as error:
+        checksum = checksum_of(signal.run_id, signal.id, signal.topic, signal.payload)
+        row = await connections.write(lambda db: db.fetchrow(scope.sql("signals", "send"), *values, checksum))
+    except (DataRefused, UnicodeError) as error:
         raise BadItem(repr(signal.run_id), f"the signal cannot be stored: {error}") from error
     state, has_key, undelivered, is_stored, is_woken, _ = row if row is not None else (None, False, 0, False, False, 0)
-    if is_known(signal, state and RunState(state), has_key):
+    if is_known(signal, state, has_key):
         return
     if not is_stored:
         refuse_full(signal, undelivered, limit)  # else another sender of the same key was quicker
@@ -37,7 +38,7 @@ async def make_sure(connections: Connections, scope: Scope, signal: NewSignal, k
         return
     if changed(await connections.write(lambda db: db.execute(scope.sql("signals", "take_back"), *run, signal.id, key))):
         row = await connections.read(lambda db: read_run(db, scope, signal.run_id))
-        is_known(signal, None if row is None else row.state, has_key=False)
+        is_known(signal, None if row is None else row.state.value, has_key=False)
 
 
 async def addressed(db: Connection, scope: Scope, limit: int, owner: str | None) -> Sequence[str]:

@@ -37,6 +37,7 @@ from perdure.store.postgresql.renewer import Renewer
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.starting import Starting
 from perdure.store.protocol import Checkpoint, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
+from perdure.store.sqlite.pages import Pages
 
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -53,15 +54,16 @@ class PostgresqlStore:
         commit: Committing = commit_as_asked,
         python: str = THIS_PYTHON,
         inbox_page: int = DEFAULTS.inbox_page,
+        inbox_page_bytes: int = DEFAULTS.inbox_page_bytes,
         claim_page: int = DEFAULTS.claim_page,
+        claim_page_bytes: int = DEFAULTS.claim_page_bytes,
     ) -> None:
         self._address = address
         self._authority = DatabaseClock(HostClock())
         self._scope = Scope(namespace, address.schema, clock, self._authority)
         self._commit = commit
         self._python = python
-        self._inbox_page = inbox_page
-        self._claim_page = claim_page
+        self._pages = Pages(inbox_page, inbox_page_bytes, claim_page, claim_page_bytes)
         self._opened: Connections | None = None
         self._renewer = Renewer(address, self._scope)
         self._locks_folder: str | None = None
@@ -132,7 +134,7 @@ class PostgresqlStore:
         await self.connections.write(lambda db: workers.register(db, self._scope, worker, lease))
 
     async def checkpoint(self, batch: Checkpoint) -> Committed:
-        done = await checkpoints.checkpoint(self.connections, self._scope, batch, self._inbox_page, self._claim_page)
+        done = await checkpoints.checkpoint(self.connections, self._scope, batch, self._pages)
         if any(change.ending is not None for change in batch.changes):
             self._hints.tell()
         return done
@@ -162,8 +164,12 @@ class PostgresqlStore:
         await self.connections.write(lambda db: db.execute(statement, self._scope.namespace, incarnation))
         self._hints.tell()
 
-    async def bury(self) -> Sequence[str]:
-        return await self.connections.write(lambda db: workers.bury(db, self._scope))
+    async def bury(self, clear_away: Callable[[str], None]) -> None:
+        dead = await self.connections.read(lambda db: workers.idle_dead(db, self._scope))
+        for _, lock in dead:
+            clear_away(lock)
+        if dead:
+            await self.connections.write(lambda db: workers.bury(db, self._scope, [incarnation for incarnation, _ in dead]))
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,8 +205,8 @@ class PostgresqlStore:
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, run_ids: Sequence[str]) -> Mapping[str, Loaded]:
-        return await self.connections.read(lambda db: runs.load(db, self._scope, run_ids))
+    async def load(self, run_ids: Sequence[str], bytes_most: int | None = None) -> Mapping[str, Loaded]:
+        return await self.connections.read(lambda db: runs.load(db, self._scope, run_ids, bytes_most))
 
     async def start(self, run: NewRun) -> Started:
         self.connections.refuse_misuse()
@@ -221,7 +227,7 @@ class PostgresqlStore:
     async def last_record(self, run_id: str) -> Record | None:
         return await self.connections.read(lambda db: runs.last_record(db, self._scope, run_id))
 
-    async def history(self, run_id: str) -> Sequence[Record]:
+    async def history(self, run_id: str) -> Mapping[int, Sequence[Record]]:
         return await self.connections.read(lambda db: runs.history(db, self._scope, run_id))
 
     async def attempts(self, run_id: str) -> Sequence[AttemptRow]:

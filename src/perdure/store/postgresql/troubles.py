@@ -1,8 +1,10 @@
 """Troubles that somebody is to be told of: given out one holder at a time, kept until they were told."""
 
+import json
 from collections.abc import Sequence
 
 from perdure.clock import Microseconds
+from perdure.errors import CorruptedHistory
 from perdure.model.troubles import TroubleKind, TroubleRow
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.runs import last_record, read_run
@@ -15,13 +17,22 @@ async def take(db: Connection, scope: Scope, limit: int, hold: Microseconds) -> 
     taken = []
     rows = await db.fetch(scope.sql("troubles", "take"), scope.namespace, scope.now(), limit, hold)
     for run_id, kind, at, tries in sorted(rows, key=lambda row: row["at"]):
-        last = await last_record(db, scope, run_id) if kind == TroubleKind.FAILED else None
-        trouble = described(await read_run(db, scope, run_id), last, TroubleKind(kind), at, tries)
+        error = await error_of_end(db, scope, run_id) if kind == TroubleKind.FAILED else None
+        trouble = described(await read_run(db, scope, run_id), error, TroubleKind(kind), at, tries)
         if trouble is None:
             await db.execute(scope.sql("troubles", "forget"), scope.namespace, run_id, kind, at)
         else:
             taken.append(trouble)
     return taken
+
+
+async def error_of_end(db: Connection, scope: Scope, run_id: str) -> bytes | None:
+    """What the run failed with. One that is damaged is told as that: it must not keep the others from being told."""
+    try:
+        last = await last_record(db, scope, run_id)
+    except CorruptedHistory as damage:
+        return json.dumps({"type": "perdure.errors.CorruptedHistory", "message": str(damage)}).encode()
+    return None if last is None else last.error
 
 
 async def settle(db: Connection, scope: Scope, trouble: TroubleRow, again_after: Microseconds | None) -> None:

@@ -7,7 +7,7 @@ from perdure.clock import Microseconds
 from perdure.model.runs import WorkerRow
 from perdure.store.poison import poison
 from perdure.store.postgresql.connections import Connection
-from perdure.store.postgresql.requests import moment
+from perdure.store.postgresql.requests import end_cancelled, moment
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.signals import changed
 from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST
@@ -54,8 +54,15 @@ async def declare_dead(
         await db.execute(scope.sql("workers", "strike"), *dead, sorted(executing), most)
         await db.execute(scope.sql("workers", "trouble_of_poison"), *dead, STRIKES_MOST, await moment(db, scope))
         await db.execute(scope.sql("workers", "quarantine_poison"), *dead, STRIKES_MOST, poison(STRIKES_MOST))
+        for run_id in sorted(executing):
+            await end_cancelled(db, scope, run_id)
     return True
 
 
-async def bury(db: Connection, scope: Scope) -> Sequence[str]:
-    return [row[0] for row in await db.fetch(scope.sql("workers", "bury"), scope.namespace)]
+async def idle_dead(db: Connection, scope: Scope) -> Sequence[tuple[str, str]]:
+    """Incarnations and lock files."""
+    return [(row[0], row[1]) for row in await db.fetch(scope.sql("workers", "idle_dead"), scope.namespace)]
+
+
+async def bury(db: Connection, scope: Scope, incarnations: Sequence[str]) -> None:
+    await db.execute(scope.sql("workers", "bury"), scope.namespace, incarnations)

@@ -10,7 +10,7 @@ import apsw
 from perdure.errors import NotAStore, StoreError, StoreFailed, StoreIsReadOnly, StoreNotFound, StoreUnavailable, UnsafeFileSystem
 from perdure.store.sqlite.failures import meaning_of
 from perdure.store.sqlite.filesystems import refuse_network_file_system
-from perdure.store.sqlite.holds import Identity, is_held
+from perdure.store.sqlite.holds import Identity, is_held, refuse_what_was_forked
 from perdure.store.sqlite.statements import fetch
 
 MEMORY = ":memory:"
@@ -19,7 +19,7 @@ OLDEST_SQLITE = (3, 51, 3)  # those before can corrupt a WAL file that two conne
 BUSY_SECONDS = 5.0
 RENEWAL_BUSY_SECONDS = 1.5  # below the interval of renewals: a late answer is of no use
 BUSY_PAUSES_SHORT = 1000  # of 1 ms; then of 5 ms
-WRITER_CACHE_KIBIBYTES = 8192
+WRITER_CACHE_KIBIBYTES = 4096
 MODE_TRIES = 500
 MODE_PAUSE_SECONDS = 0.01
 WAL_BYTES_KEPT = 64 * 1024 * 1024
@@ -117,6 +117,7 @@ class Database:
         return db
 
     def _open(self, busy_seconds: float) -> apsw.Connection:
+        refuse_what_was_forked(self.path)
         flags = apsw.SQLITE_OPEN_READWRITE
         if self.is_memory or (self._may_create and self._identity is None):
             flags |= apsw.SQLITE_OPEN_CREATE  # only the first time: a file that was deleted since is not made anew
@@ -212,6 +213,6 @@ def switch_to_wal(db: apsw.Connection, path: str) -> None:
         raise UnsafeFileSystem(f"{path} is on a file system without the shared memory of SQLite's WAL (its mode stays {mode})")
 
 
-def checkpoint_wal(db: apsw.Connection) -> None:
-    """Copy what is committed from the WAL into the database as far as readers allow."""
-    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+def checkpoint_wal(db: apsw.Connection) -> tuple[int, int]:
+    """Copy what is committed from the WAL into the database as far as readers allow: its pages, and how many of them are copied."""
+    return db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

@@ -4,6 +4,9 @@ A process loses all its POSIX locks on a file when it closes any descriptor of i
 sqlite3 and other drivers bring another copy of it. Once one of those has closed the store, whoever closes it next believes to be the last
 and takes the WAL away, with what is written into it afterwards. So each open store is held by a lock of another kind, on the bytes of
 SQLite's shared lock, that only its own descriptor can lose. Python's sqlite3 is refused besides: it would drop the locks between writers.
+
+A forked child inherits what SQLite remembers of its locks, but not the locks: it would write and close as if it had them, also with new
+connections. So a store that is open while the process forks is refused in the child.
 """
 
 import errno
@@ -31,8 +34,14 @@ class Hold:
 
 
 _holds: dict[Identity, Hold] = {}
+_of_the_parent: set[Identity] = set()
 _guard = threading.Lock()
 _watches = False
+
+FORKED = (
+    "was open in the process that this one was forked from, and SQLite's locks do not survive a fork: close it before the fork, open it "
+    "only after the fork, in the child, or start the child as a new process (spawn)"
+)
 
 
 def identity_of(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Identity:
@@ -117,10 +126,17 @@ def path_of(database: object) -> str | bytes | None:
     return path
 
 
+def refuse_what_was_forked(path: str) -> None:
+    """Before a connection is made. Raises StoreError."""
+    if _of_the_parent and os.path.exists(path) and identity_of(path) in _of_the_parent:
+        raise StoreError(f"{path} {FORKED}")
+
+
 def forget_holds() -> None:
     """In a forked child, which has no locks: the descriptors stay open, for they are the parent's hold as well."""
     global _guard
     _guard = threading.Lock()
+    _of_the_parent.update(_holds)
     _holds.clear()
 
 

@@ -13,6 +13,7 @@ from perdure.store.sqlite import runs, schema
 from perdure.store.sqlite.database import APPLICATION_ID, BUSY_SECONDS, MEMORY, patience
 from perdure.store.sqlite.failures import meaning_of
 from perdure.store.sqlite.filesystems import refuse_network_file_system
+from perdure.store.sqlite.holds import refuse_what_was_forked
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import fetch
 
@@ -55,6 +56,7 @@ class SqliteInspection:
     # ── without a trace ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _read(self, function: Callable[[apsw.Connection], T]) -> T:
+        refuse_what_was_forked(self._path)
         for _ in range(TRIES_MOST):
             try:
                 found = self._read_live(function) if self._has_wal() else self._read_still(function)

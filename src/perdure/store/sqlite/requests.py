@@ -5,21 +5,23 @@ from collections.abc import Iterator
 import apsw
 
 from perdure.clock import Clock, Instant, Microseconds
-from perdure.errors import NotRetryable, RunEnded, RunNotFound
+from perdure.errors import CorruptedHistory, NotRetryable, RunEnded, RunNotFound
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.runs import RunRow
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
 from perdure.store.changes import history_row
 from perdure.store.sqlite.generations import generation
+from perdure.store.sqlite.inbox import sound_signals
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.runs import read_run
 from perdure.store.sqlite.signals import last_arrival
-from perdure.store.sqlite.statements import change, fetch
+from perdure.store.sqlite.statements import change, fetch, fetch_page
 from perdure.store.wishes import CANCEL, PAUSE, cancel_record
 
 SQL = named_queries("requests")
 RECORDS = named_queries("checkpoints")
+FORGET_TROUBLE = named_queries("removal")["troubles"]
 
 
 def cancel(db: apsw.Connection, namespace: str, clock: Clock, run_id: str, grace: Microseconds) -> None:
@@ -39,6 +41,18 @@ def cancel(db: apsw.Connection, namespace: str, clock: Clock, run_id: str, grace
     change(db, SQL["wake"], (namespace, run_id, now))
 
 
+def end_cancelled(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> None:
+    """A run that has been quarantined although a cancel was waiting for it ends as it would have if that had come now."""
+    row = read_run(db, namespace, run_id)
+    wanted = fetch(db, SQL["grace"], (namespace, run_id))
+    if row is not None and row.damage is None and row.state is RunState.QUARANTINED and wanted:
+        try:
+            end_unclaimed(db, namespace, row, clock.now(), wanted[0][0])
+        except CorruptedHistory:
+            return  # raised before anything is written: it stays quarantined, and whoever looks at it meets the damage
+        change(db, FORGET_TROUBLE, (namespace, run_id))
+
+
 def end_unclaimed(db: apsw.Connection, namespace: str, row: RunRow, now: Instant, grace: Microseconds) -> None:
     """Nobody owns it, and its code is not to be run: it ends here, with the records that it would have ended with there."""
     run = (namespace, row.id)
@@ -56,9 +70,10 @@ def end_unclaimed(db: apsw.Connection, namespace: str, row: RunRow, now: Instant
 
 
 def last_records(db: apsw.Connection, namespace: str, row: RunRow, grace: Microseconds | None) -> Iterator[NewRecord]:
-    """The signals that it has not received, out of its inbox; the cancel, unless it was told; its end."""
-    while page := fetch(db, RECORDS["signals"], (namespace, row.id, DEFAULTS.inbox_page)):
-        for _, _, topic, payload in page:
+    """The signals that it has not received, out of its inbox, but for damaged ones; the cancel, unless it was told; its end."""
+    signals_most = DEFAULTS.inbox_page
+    while page := fetch_page(db, RECORDS["signals"], (namespace, row.id, signals_most), signals_most, DEFAULTS.inbox_page_bytes)[0]:
+        for _, _, _, topic, payload, _ in sound_signals(row.id, page, drops_damaged=True):
             yield NewRecord(RecordKind.SIGNAL, topic, output=payload)
         change(db, RECORDS["take_signals"], (namespace, row.id, page[-1][0]))
     if grace is not None:
@@ -92,7 +107,10 @@ def resume(db: apsw.Connection, namespace: str, clock: Clock, run_id: str) -> No
 
 
 def existing(db: apsw.Connection, namespace: str, run_id: str) -> RunRow:
+    """Raises RunNotFound, and CorruptedHistory where its row is damaged: then nobody knows what may be done with it."""
     row = read_run(db, namespace, run_id)
     if row is None:
         raise RunNotFound(f"there is no run {run_id!r} in namespace {namespace!r}; nothing was changed")
+    if row.damage is not None:
+        raise CorruptedHistory(f"run {run_id}: {row.damage}; nothing was changed: put its row of table runs right from a backup first")
     return row

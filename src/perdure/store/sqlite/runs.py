@@ -15,7 +15,7 @@ from perdure.model.runs import AttemptRow, NewRun, RunRow
 from perdure.model.states import RunState
 from perdure.store.generations import ALL_POSITIONS, FIRST, Part
 from perdure.store.protocol import BadItem, Loaded, Started, Summary
-from perdure.store.rows import STATES, attempt_row, input_checksum, record_row, run_row, summary_row
+from perdure.store.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
 from perdure.store.sqlite.failures import REFUSES_DATA
 from perdure.store.sqlite.generations import generation, lineage
 from perdure.store.sqlite.queries import named_queries
@@ -23,6 +23,7 @@ from perdure.store.sqlite.statements import change, fetch
 
 SQL = named_queries("runs")
 LATEST = (2**62, "")
+CHECKSUM, REACHED = 18, 19  # columns of `run` behind those of the row
 WHOLE = Part(FIRST, 0, ALL_POSITIONS)
 
 
@@ -68,6 +69,7 @@ def new_row(run: NewRun, now: Instant) -> RunRow:
         note=None,
         waiting_for=None,
         error=None,
+        fencing=0,
     )
 
 
@@ -113,35 +115,44 @@ def newest(db: apsw.Connection, namespace: str) -> Instant | None:
 
 
 def counts(db: apsw.Connection, namespace: str) -> dict[RunState, int]:
-    return {STATES[state]: count for state, count in fetch(db, SQL["counts"], (namespace,))}
+    """A state that there is not is that of a damaged row, which is shown as quarantined."""
+    found: dict[RunState, int] = {}
+    for name, count in fetch(db, SQL["counts"], (namespace,)):
+        state = STATES.get(name, RunState.QUARANTINED)
+        found[state] = found.get(state, 0) + count
+    return found
 
 
 # ── histories ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def load(db: apsw.Connection, namespace: str, run_ids: Sequence[str]) -> dict[str, Loaded]:
-    found = {}
+def load(db: apsw.Connection, namespace: str, run_ids: Sequence[str], bytes_most: int | None = None) -> dict[str, Loaded]:
+    found: dict[str, Loaded] = {}
     for run_id in run_ids:
         rows = fetch(db, SQL["run"], (namespace, run_id))
         if rows:
             row = run_row(rows[0])
-            found[run_id] = load_one(db, namespace, row._replace(reached=rows[0][18]), is_intact=input_checksum(row) == rows[0][17])
+            is_intact = input_checksum(row) == rows[0][CHECKSUM]
+            found[run_id] = load_one(db, namespace, row._replace(reached=rows[0][REACHED]), is_intact)
+            if bytes_most is not None and (bytes_most := bytes_most - found[run_id].size) < 0:
+                break
     return found
 
 
-def load_short(db: apsw.Connection, namespace: str, run_id: str, records_most: int) -> Loaded | None:
-    """None where the history is longer, or cannot be read: then it is loaded in a transaction of its own."""
+def load_short(db: apsw.Connection, namespace: str, run_id: str, records_most: int, bytes_most: int) -> Loaded | None:
+    """None where the history is longer or larger, shared, or cannot be read: then it is loaded in a transaction of its own."""
     try:
-        last = fetch(db, SQL["last_place"], (namespace, run_id))
-        return load(db, namespace, [run_id]).get(run_id) if last and last[0][1] <= records_most else None
-    except (UnicodeDecodeError, apsw.CorruptError):
+        extents = fetch(db, SQL["extent"], (namespace, run_id, records_most))
+        is_short = any(extent is not None and extent <= bytes_most for (extent,) in extents)
+        return load(db, namespace, [run_id]).get(run_id) if is_short else None
+    except apsw.CorruptError:
         return None  # met again there, where it hurts no other run
 
 
 def load_one(db: apsw.Connection, namespace: str, row: RunRow, is_intact: bool) -> Loaded:
     attempts = read_attempts(db, namespace, row.id)
-    if not is_intact:
-        return Loaded(row, (), attempts, "the input of the run is damaged: its checksum does not match")
+    if row.damage is not None or not is_intact:
+        return Loaded(row, (), attempts, row.damage or INPUT_DAMAGED)
     try:
         if row.generation != FIRST:
             opened = generation(db, namespace, row.id, row.generation)
@@ -150,16 +161,17 @@ def load_one(db: apsw.Connection, namespace: str, row: RunRow, is_intact: bool) 
                 key_generation=opened.key_generation,
                 seed=seed_of(row.seed, opened.key_generation),
             )
-        return Loaded(row, read_generation(db, namespace, row.id, row.generation), attempts)
+        records = read_generation(db, namespace, row.id, row.generation)
+        return Loaded(row, records, attempts, size=sum(record.size for record in records))
     except CorruptedHistory as damage:
         return Loaded(row, (), attempts, str(damage))
 
 
-def history(db: apsw.Connection, namespace: str, run_id: str) -> Sequence[Record]:
+def history(db: apsw.Connection, namespace: str, run_id: str) -> dict[int, Sequence[Record]]:
     """Raises CorruptedHistory."""
     places = [Place(*row) for row in fetch(db, SQL["places"], (namespace, run_id))]
     numbers = sorted({place.generation for place in places})
-    return [record for number in numbers for record in read_part(db, namespace, run_id, lineage(db, namespace, run_id, number)[-1])]
+    return {number: read_part(db, namespace, run_id, lineage(db, namespace, run_id, number)[-1]) for number in numbers}
 
 
 def last_record(db: apsw.Connection, namespace: str, run_id: str) -> Record | None:
@@ -183,7 +195,7 @@ def read_generation(db: apsw.Connection, namespace: str, run_id: str, number: in
 def read_part(db: apsw.Connection, namespace: str, run_id: str, part: Part) -> Sequence[Record]:
     try:
         rows = fetch(db, SQL["records"], (namespace, run_id, part.generation, part.after, part.upto))
-    except (UnicodeDecodeError, apsw.CorruptError):
+    except apsw.CorruptError:
         return read_one_by_one(db, namespace, run_id, part)
     records = []
     for position, row in enumerate(rows, part.after + 1):
@@ -210,7 +222,7 @@ def read_record(db: apsw.Connection, namespace: str, run_id: str, place: Place) 
     try:
         rows = fetch(db, SQL["record"], (namespace, run_id, place.generation, place.position))
         return record_row(rows[0])
-    except (UnicodeDecodeError, apsw.CorruptError, IndexError) as error:
+    except (apsw.CorruptError, IndexError) as error:
         raise CorruptedHistory(f"run {run_id}: record {place.position} is damaged: {error}") from error
     except CorruptedHistory as damage:
         raise CorruptedHistory(f"run {run_id}: {damage}") from None

@@ -32,6 +32,7 @@ from perdure.store.sqlite import (
     workers,
 )
 from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.threads import ThreadRunner
 
@@ -50,7 +51,9 @@ class SqliteStore:
         runner: Runner | None = None,
         python: str = THIS_PYTHON,
         inbox_page: int = DEFAULTS.inbox_page,
+        inbox_page_bytes: int = DEFAULTS.inbox_page_bytes,
         claim_page: int = DEFAULTS.claim_page,
+        claim_page_bytes: int = DEFAULTS.claim_page_bytes,
     ) -> None:
         self._database = Database(path)
         self._namespace = namespace
@@ -58,8 +61,7 @@ class SqliteStore:
         self._given_runner = runner
         self._runner: Runner | None = None
         self._python = python
-        self._inbox_page = inbox_page
-        self._claim_page = claim_page
+        self._pages = Pages(inbox_page, inbox_page_bytes, claim_page, claim_page_bytes)
 
     @property
     def database(self) -> Database:
@@ -132,8 +134,7 @@ class SqliteStore:
             namespace=self._namespace,
             clock=self._clock,
             batch=batch,
-            inbox_page=self._inbox_page,
-            claim_page=self._claim_page,
+            pages=self._pages,
         )
         return await self.runner.write(function)
 
@@ -167,10 +168,13 @@ class SqliteStore:
     async def retire(self, incarnation: str) -> None:
         await self.runner.write(partial(workers.retire, namespace=self._namespace, incarnation=incarnation))
 
-    async def bury(self) -> Sequence[str]:
-        if not await self.runner.read(partial(workers.has_dead, namespace=self._namespace)):
-            return []  # without a write: every sweep asks
-        return await self.runner.write(partial(workers.bury, namespace=self._namespace))
+    async def bury(self, clear_away: Callable[[str], None]) -> None:
+        dead = await self.runner.read(partial(workers.idle_dead, namespace=self._namespace))
+        for _, lock in dead:
+            clear_away(lock)
+        if dead:  # else without a write: every sweep asks
+            incarnations = [incarnation for incarnation, _ in dead]
+            await self.runner.write(partial(workers.bury, namespace=self._namespace, incarnations=incarnations))
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,8 +222,8 @@ class SqliteStore:
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, run_ids: Sequence[str]) -> Mapping[str, Loaded]:
-        return await self.runner.read(partial(runs.load, namespace=self._namespace, run_ids=run_ids))
+    async def load(self, run_ids: Sequence[str], bytes_most: int | None = None) -> Mapping[str, Loaded]:
+        return await self.runner.read(partial(runs.load, namespace=self._namespace, run_ids=run_ids, bytes_most=bytes_most))
 
     async def start(self, run: NewRun) -> Started:
         return await self.runner.write(partial(runs.start, namespace=self._namespace, clock=self._clock, run=run))
@@ -236,7 +240,7 @@ class SqliteStore:
     async def last_record(self, run_id: str) -> Record | None:
         return await self.runner.read(partial(runs.last_record, namespace=self._namespace, run_id=run_id))
 
-    async def history(self, run_id: str) -> Sequence[Record]:
+    async def history(self, run_id: str) -> Mapping[int, Sequence[Record]]:
         return await self.runner.read(partial(runs.history, namespace=self._namespace, run_id=run_id))
 
     async def attempts(self, run_id: str) -> Sequence[AttemptRow]:
@@ -298,9 +302,9 @@ class SqliteStore:
 
     async def note_stranded(self, due_for: Microseconds, most: int) -> None:
         function = partial(stranded.look, namespace=self._namespace, now=self._clock.now(), due_for=due_for, most=most)
-        gone, found = await self.runner.read(function)
-        if gone or found:
-            await self.runner.write(partial(stranded.note, gone=gone, found=found))
+        gone, fresh = await self.runner.read(function)
+        if gone or fresh:
+            await self.runner.write(partial(stranded.note, gone=gone, fresh=fresh))
 
     async def stranded(self, due_for: Microseconds, limit: int) -> Sequence[Stranded]:
         function = partial(stranded.stranded, namespace=self._namespace, now=self._clock.now(), due_for=due_for, limit=limit)

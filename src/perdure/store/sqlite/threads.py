@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from perdure.errors import StoreError
 from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.holds import FORKED
 from perdure.store.sqlite.reader import Reader
 from perdure.store.sqlite.renewer import Renewer
 from perdure.store.sqlite.transactions import Connection, Function, Transactions, commit_transaction
@@ -87,10 +88,13 @@ class ThreadRunner:
     def _refuse_misuse(self) -> None:
         self._refuse_closed()
         if asyncio.get_running_loop() is not self._loop:
-            raise StoreError("the store was opened on another event loop; open an Engine or a Client on this one")
+            raise StoreError(
+                "the store was opened on another event loop; open an Engine or a Client on this one, or hand the call over from a thread: "
+                "asyncio.run_coroutine_threadsafe(…, the_other_loop).result()"
+            )
 
     def _refuse_closed(self) -> None:
         if self._generation != _forks:
-            raise StoreError("this process was forked after the store had been opened; open a new Engine or Client after the fork")
+            raise StoreError(f"{self._database.path} {FORKED}")
         if self._closed is not None:
             raise StoreError("the store is closed")

@@ -9,6 +9,7 @@ import apsw
 
 from perdure.errors import PerdureError, StoreFailed, StoreNotFound, StoreUnavailable
 from perdure.store.protocol import UnknownOutcome
+from perdure.store.sqlite.backlog import Backlog
 from perdure.store.sqlite.database import Database, WalLost, checkpoint_wal
 from perdure.store.sqlite.failures import BREAKS_THE_CONNECTION, concerns_all, meaning_of, says_fsync_failed, sync_failed
 from perdure.store.sqlite.holds import Identity, let_go, loosen_hold, take_hold
@@ -75,6 +76,7 @@ class Transactions:
         self._data_version: int | None = None
         self._wal_pages = 0
         self._wal_pages_copied = 0
+        self._backlog = Backlog(database.path)
         self.watches = False
         self.others_wrote = False  # since it was last set to False; as of the last transaction or look
 
@@ -245,7 +247,7 @@ class Transactions:
             return
         self._wal_pages_copied = self._wal_pages
         try:
-            checkpoint_wal(self._db)
+            self._backlog.look(*checkpoint_wal(self._db))
             self._database.remember_file()
         except (apsw.Error, OSError) as error:
             self._undo(error)

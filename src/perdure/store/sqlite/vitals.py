@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import apsw
 
@@ -46,7 +45,8 @@ def surroundings(database: Database) -> Iterator[Finding]:
 def _file_system(path: str) -> Finding:
     if not os.path.exists(MOUNTS):
         return Finding("file system", Level.NOTE, "this system does not tell its type", "keep the store on a disk of this machine")
-    mounts = Path(MOUNTS).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+        mounts = file.read().splitlines()
     found = file_system_of(os.path.realpath(path), mounts) or "unknown"
     if found in _IN_MEMORY:
         remedy = "move the store to a disk if it is to outlive a restart of the machine"

@@ -8,11 +8,11 @@ import apsw
 from perdure.clock import Clock, Microseconds
 from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
-from perdure.store.poison import poison
 from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost
 from perdure.store.rows import worker_row
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.statements import change, fetch
+from perdure.store.sqlite.requests import end_cancelled
+from perdure.store.sqlite.statements import change, change_each, fetch
 
 SQL = named_queries("workers")
 
@@ -75,16 +75,27 @@ def declare_dead(
     if executing:
         change(db, SQL["trouble_of_poison"], (namespace, incarnation, STRIKES_MOST, clock.now()))
         change(db, SQL["quarantine_poison"], (namespace, incarnation, STRIKES_MOST, poison(STRIKES_MOST)))
+        for run_id in sorted(executing):
+            end_cancelled(db, namespace, clock, run_id)
     return True
+
+
+def poison(strikes: int) -> bytes:
+    """The error of a run that kills its workers, as failures are stored."""
+    message = (
+        f"{strikes} processes died while its code was executing, the last ones with nothing else to run; fix the code, then resume the run"
+    )
+    return json.dumps({"type": "perdure.errors.PoisonedRun", "message": message, "args": None, "traceback": ""}).encode()
 
 
 def retire(db: apsw.Connection, namespace: str, incarnation: str) -> None:
     change(db, SQL["retire"], (namespace, incarnation))
 
 
-def has_dead(db: apsw.Connection, namespace: str) -> bool:
-    return any(worker.state == "dead" for worker in listed(db, namespace))
+def idle_dead(db: apsw.Connection, namespace: str) -> Sequence[tuple[str, str]]:
+    """Incarnations and lock files."""
+    return [(incarnation, lock) for incarnation, lock in fetch(db, SQL["idle_dead"], (namespace,))]
 
 
-def bury(db: apsw.Connection, namespace: str) -> Sequence[str]:
-    return [lock for (lock,) in fetch(db, SQL["bury"], (namespace,))]
+def bury(db: apsw.Connection, namespace: str, incarnations: Sequence[str]) -> None:
+    change_each(db, SQL["bury"], [(namespace, one) for one in incarnations])

@@ -10,6 +10,8 @@ from perdure.store.protocol import Change, Written
 from perdure.store.rows import Row
 from perdure.store.sqlite.calls import Calls
 from perdure.store.sqlite.generations import generation
+from perdure.store.sqlite.inbox import Inbox, sound_signals
+from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import change_each, fetch
 from perdure.store.sqlite.wishes import Wishes
@@ -21,10 +23,10 @@ UNTOLD_PAGE = 1000
 
 
 def write_changes(
-    db: apsw.Connection, namespace: str, incarnation: str, now: Instant, changes: Sequence[Change], inbox_page: int
+    db: apsw.Connection, namespace: str, incarnation: str, now: Instant, changes: Sequence[Change], pages: Pages
 ) -> Sequence[Written]:
     """All of them, or an error of the database, or NotOwned; after either, the transaction must be undone."""
-    gathering = Gathering(Reading(db, namespace), namespace, incarnation, now, inbox_page)
+    gathering = Gathering(Reading(db, namespace, pages), namespace, incarnation, now)
     written = [gathering.add(change) for change in changes]
     write_rows(db, gathering.rows)
     return written
@@ -33,17 +35,13 @@ def write_changes(
 class Reading:
     """In the transaction that will write."""
 
-    def __init__(self, db: apsw.Connection, namespace: str) -> None:
+    def __init__(self, db: apsw.Connection, namespace: str, pages: Pages) -> None:
         self._db = db
         self._namespace = namespace
+        inbox = Inbox(db, namespace, pages)
+        self.page, self.has_signals, self.sound = inbox.page, inbox.has_signals, sound_signals
         self.wishes = Wishes(db, namespace).of
         self.perform = Calls(db).perform
-
-    def signals(self, run_id: str, limit: int) -> Sequence[Row]:
-        return fetch(self._db, SQL["signals"], (self._namespace, run_id, limit))
-
-    def has_signals(self, run_id: str) -> bool:
-        return bool(fetch(self._db, SQL["has_signals"], (self._namespace, run_id)))
 
     def last(self, run_id: str, generation: int) -> Row:
         return fetch(self._db, LAST, (self._namespace, run_id, generation))[0]

@@ -21,6 +21,7 @@ create table if not exists perdure.runs (
     issued bigint not null,
     reached bigint not null,            -- the last record whose activation was over when the run was put down
     wishes bigint not null,             -- how often what people want of it has changed: a checkpoint that did not see it begins anew
+    fencing bigint not null,            -- grows with each claim, whatever the clock says; 0: not claimed since
     note bytea,
     waiting_for bytea,
     error bytea,
@@ -91,6 +92,7 @@ create table if not exists perdure.inbox (
     id text collate "C" not null,
     topic text not null,
     payload bytea not null,
+    checksum bigint not null,           -- over run, id, topic and payload: the others are given by the database
     primary key (namespace, run_id, number, id)
 );
 

@@ -1,5 +1,6 @@
 """The named queries of this store."""
 
+import os
 from functools import cache
 
 from perdure.store.queries import read_queries
@@ -10,7 +11,7 @@ SCHEMA = "perdure"
 @cache
 def named_queries(subject: str, schema: str = SCHEMA) -> dict[str, str]:
     """The statements of `subject.sql` by name, on the tables of a schema."""
-    return {name: in_schema(statement, schema) for name, statement in read_queries(__name__, subject).items()}
+    return {name: in_schema(statement, schema) for name, statement in read_queries(os.path.dirname(__file__), subject).items()}
 
 
 def in_schema(statement: str, schema: str) -> str:

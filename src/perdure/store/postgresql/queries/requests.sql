@@ -47,4 +47,8 @@ select coalesce($1::bigint, (extract(epoch from statement_timestamp()) * 1000000
 
 -- name: take_signals
 -- All undelivered signals of a run, out of its inbox.
-delete from perdure.inbox where namespace = $1 and run_id = $2 returning number, id, topic, payload;
+delete from perdure.inbox where namespace = $1 and run_id = $2 returning number, arrived_at, id, topic, payload, checksum;
+
+-- name: grace
+-- One row if the run is to be cancelled and was not told yet: the time it has to clean up.
+select grace from perdure.requests where namespace = $1 and run_id = $2 and kind = 'cancel' and told_at is null;

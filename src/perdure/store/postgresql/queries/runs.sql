@@ -1,8 +1,8 @@
 -- name: insert
 -- One row for each, but where the id is taken: what stands there is not touched. Tells which are new, and when.
 insert into perdure.runs
-    (namespace, id, workflow, state, generation, input, input_hash, seed, checksum, only_python, created_at, wake_at, issued, reached, wishes)
-select $1, new.id, new.workflow, 'pending', 0, new.input, new.input_hash, new.seed, new.checksum, '', moment.now, moment.now, 0, 0, 0
+    (namespace, id, workflow, state, generation, input, input_hash, seed, checksum, only_python, created_at, wake_at, issued, reached, wishes, fencing)
+select $1, new.id, new.workflow, 'pending', 0, new.input, new.input_hash, new.seed, new.checksum, '', moment.now, moment.now, 0, 0, 0, 0
 from unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bigint[])
         as new (id, workflow, input, input_hash, seed, checksum),
     (select coalesce($8::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) as now) as moment
@@ -13,13 +13,13 @@ returning id, created_at;
 -- name: run
 -- The whole row of each that there is.
 select id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    owner, wake_at, issued, note, waiting_for, error, checksum, reached
+    owner, wake_at, issued, note, waiting_for, error, fencing, checksum, reached
 from perdure.runs where namespace = $1 and id = any($2::text[]);
 
 -- name: locked
 -- The same of one run; nobody else changes it, or what people want of it, until the transaction ends.
 select id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    owner, wake_at, issued, note, waiting_for, error, checksum, reached
+    owner, wake_at, issued, note, waiting_for, error, fencing, checksum, reached
 from perdure.runs where namespace = $1 and id = $2 for update;
 
 -- name: unfinished
@@ -94,3 +94,11 @@ from perdure.history where namespace = $1 and run_id = $2 order by generation de
 -- What is known of the commands of some runs that are not over.
 select run_id, command, name, digest, failures, began_at, next_at, error, intent
 from perdure.attempts where namespace = $1 and run_id = any($2::text[]) order by run_id, command;
+
+-- name: short
+-- Those of the given runs that have but one generation, of no more than so many records and bytes.
+select run_id from perdure.history
+where namespace = $1 and run_id = any($2::text[])
+group by run_id
+having max(generation) = 0 and count(*) <= $3
+    and sum(coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0) + coalesce(octet_length(error), 0)) <= $4;

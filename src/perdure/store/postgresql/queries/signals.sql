@@ -16,8 +16,8 @@ with run as (
     on conflict do nothing
     returning 1
 ), stored as (
-    insert into perdure.inbox (namespace, run_id, number, arrived_at, id, topic, payload)
-    select $1, $2, coalesce(waiting.last, 0) + 1, greatest(run.now, waiting.arrived_at + 1), $4, $5, $6 from run, waiting, taken
+    insert into perdure.inbox (namespace, run_id, number, arrived_at, id, topic, payload, checksum)
+    select $1, $2, coalesce(waiting.last, 0) + 1, greatest(run.now, waiting.arrived_at + 1), $4, $5, $6, $10 from run, waiting, taken
     returning 1
 ), forgotten as (
     delete from perdure.signal_keys where namespace = $1 and run_id = $2 and exists (select 1 from taken) and key in (

@@ -50,9 +50,14 @@ where namespace = $1 and owner = $2
 -- Dead from now on.
 update perdure.workers set state = 'dead' where namespace = $1 and incarnation = $2;
 
--- name: bury
--- Forgets the dead that own nothing, and says which lock files they leave.
-delete from perdure.workers
+-- name: idle_dead
+-- The dead that own nothing, and the lock files that they leave.
+select incarnation, lock from perdure.workers
 where namespace = $1 and state = 'dead'
-    and not exists (select 1 from perdure.runs where runs.namespace = $1 and runs.owner = workers.incarnation)
-returning lock;
+    and not exists (select 1 from perdure.runs where runs.namespace = $1 and runs.owner = workers.incarnation);
+
+-- name: bury
+-- Forgets those of the dead that own nothing.
+delete from perdure.workers
+where namespace = $1 and incarnation = any($2::text[]) and state = 'dead'
+    and not exists (select 1 from perdure.runs where runs.namespace = $1 and runs.owner = workers.incarnation);

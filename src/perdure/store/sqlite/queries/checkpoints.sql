@@ -65,7 +65,11 @@ delete from attempts where namespace = ?1 and run_id = ?2 and intent is null;
 
 -- name: signals
 -- The oldest undelivered signals of a run, in order of arrival.
-select number, arrived_at, topic, payload from inbox where namespace = ?1 and run_id = ?2 order by number limit ?3;
+select number, arrived_at, id, topic, payload, checksum from inbox where namespace = ?1 and run_id = ?2 order by number limit ?3;
+
+-- name: any_signals
+-- One row if an undelivered signal waits for any run.
+select 1 from inbox where namespace = ?1 limit 1;
 
 -- name: take_signals
 -- Those that were read into the history are delivered.

@@ -10,6 +10,10 @@ select kind, arrived_at, grace from requests where namespace = ?1 and run_id = ?
 -- One row if the run is to be cancelled, and when it was told so.
 select told_at from requests where namespace = ?1 and run_id = ?2 and kind = 'cancel';
 
+-- name: grace
+-- One row if the run is to be cancelled and was not told yet: the time it has to clean up.
+select grace from requests where namespace = ?1 and run_id = ?2 and kind = 'cancel' and told_at is null;
+
 -- name: last
 -- The last record of one generation.
 select max(position), max(at) from history where namespace = ?1 and run_id = ?2 and generation = ?3;

@@ -7,7 +7,7 @@ on conflict do nothing;
 -- name: run
 -- The whole row.
 select id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    owner, wake_at, issued, note, waiting_for, error, checksum, reached
+    owner, wake_at, issued, note, waiting_for, error, fencing, checksum, reached
 from runs where namespace = ?1 and id = ?2;
 
 -- name: unfinished
@@ -78,6 +78,15 @@ order by generation, position;
 -- name: last_place
 -- Where the newest record stands.
 select generation, position from history where namespace = ?1 and run_id = ?2 order by generation desc, position desc limit 1;
+
+-- name: extent
+-- How many bytes of payload the newest generation of a run has; null where it has more than ?3 records or shares those of another.
+select iif(newest.position <= ?3, (
+    select iif(count(*) = newest.position, sum(coalesce(length(input), 0) + coalesce(length(output), 0) + coalesce(length(error), 0)), null)
+    from history where namespace = ?1 and run_id = ?2 and generation = newest.generation
+), null)
+from history as newest where newest.namespace = ?1 and newest.run_id = ?2
+order by newest.generation desc, newest.position desc limit 1;
 
 -- name: attempts
 -- What is known of the commands of a run that are not over.

@@ -25,7 +25,7 @@ select arrived_at from inbox where namespace = ?1 and run_id = ?2 order by numbe
 
 -- name: insert
 -- One undelivered signal.
-insert into inbox (namespace, run_id, number, arrived_at, id, topic, payload) values (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+insert into inbox (namespace, run_id, number, arrived_at, id, topic, payload, checksum) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
 
 -- name: wake
 -- A waiting run that nobody owns becomes due; one that is due already keeps its place.

@@ -49,9 +49,14 @@ where namespace = ?1 and owner = ?2
 -- Dead from now on.
 update workers set state = 'dead' where namespace = ?1 and incarnation = ?2;
 
--- name: bury
--- Forgets the dead that own nothing, and says which lock files they leave.
-delete from workers
+-- name: idle_dead
+-- The dead that own nothing, and the lock files that they leave.
+select incarnation, lock from workers
 where namespace = ?1 and state = 'dead'
-    and not exists (select 1 from runs where runs.namespace = ?1 and runs.owner = workers.incarnation)
-returning lock;
+    and not exists (select 1 from runs where runs.namespace = ?1 and runs.owner = workers.incarnation);
+
+-- name: bury
+-- Forgets one of the dead if it owns nothing.
+delete from workers
+where namespace = ?1 and incarnation = ?2 and state = 'dead'
+    and not exists (select 1 from runs where runs.namespace = ?1 and runs.owner = workers.incarnation);
