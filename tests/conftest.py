@@ -2,10 +2,21 @@
 
 import os
 
+import pytest
 from hypothesis import settings
+
+from tests import server
 
 os.environ.pop("PERDURE_STORE", None)  # no test may touch the store of whoever runs it
 
 # No deadline: a busy machine is no failure. In CI the same examples each time, so that a change is judged by what it changed.
 settings.register_profile("perdure", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("perdure")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    server.begin_run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    server.end_run()

@@ -3,11 +3,11 @@
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -15,11 +15,16 @@ from perdure import Client, Engine
 from perdure.clock import SECOND, HostClock
 from perdure.engine.ports import Ports
 from perdure.settings import Settings
-from perdure.store.protocol import Store
+from perdure.store.postgresql.address import address_of
+from perdure.store.postgresql.store import PostgresqlStore
+from perdure.store.protocol import Outlook, Store, Survey
 from perdure.store.sqlite.database import Database
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.sqlite.threads import ThreadRunner
 from perdure.store.sqlite.transactions import Connection, commit_transaction
+from tests.server import ask, in_postgresql, new_address
+
+T = TypeVar("T")
 
 PATIENCE_SECONDS = 10.0  # of a test, before what it waits for is said to be missing
 LOOKS_EVERY_SECONDS = 0.02  # where no hint says that something has changed
@@ -60,6 +65,16 @@ class Commits:
         commit_transaction(db)
         self.after()
 
+    async def around(self, real: Callable[[], Awaitable[T]]) -> T:
+        """The same for a store that commits on the event loop."""
+        try:
+            self.before()
+            done = await real()
+            self.after()
+        except apsw.IOError as error:  # what a broken disk is to SQLite a broken connection is here
+            raise ConnectionResetError(str(error)) from error
+        return done
+
     def would_find(self, query: str) -> bool:
         """Whether the transaction that is about to be committed would let others find something."""
         assert self.db is not None
@@ -72,7 +87,7 @@ class WatchedStore(SqliteStore):
     def __init__(self, path: str, stage: "Stage", **kwargs: Any) -> None:
         super().__init__(path, **kwargs)
         self._stage = stage
-        self.sweeps = 0
+        self.surveys = self.sweeps = 0
 
     async def open(self, *, create: bool, migrate: bool) -> None:
         runner = ThreadRunner(Database(self.database.path), self._stage.commits)
@@ -88,18 +103,52 @@ class WatchedStore(SqliteStore):
         self._stage.on_answer(done)
         return done
 
-    async def bury(self, clear_away: Callable[[str], None]) -> None:
-        self.sweeps += 1  # the last thing a sweep does
-        await super().bury(clear_away)
+    async def survey(self, workflows: Sequence[str]) -> Survey:
+        self.surveys += 1  # the first thing a sweep does
+        return await super().survey(workflows)
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
+        self.sweeps = self.surveys  # what follows a sweep, or a hint
+        return await super().outlook(workflows, owner, limit)
+
+
+class WatchedPostgresqlStore(PostgresqlStore):
+    """The same on PostgreSQL. Lock files are in the test's own folder."""
+
+    def __init__(self, address: str, stage: "Stage", **kwargs: Any) -> None:
+        super().__init__(address_of(address), commit=stage.commits.around, **kwargs)
+        self._stage = stage
+        self.surveys = self.sweeps = 0
+
+    @property
+    def locks_folder(self) -> str | None:
+        return f"{self._stage.path}-locks"
+
+    async def checkpoint(self, batch: Any) -> Any:
+        answer = self._stage.on_checkpoint(batch)
+        if inspect.isawaitable(answer):
+            await answer
+        done = await super().checkpoint(batch)
+        self._stage.on_answer(done)
+        return done
+
+    async def survey(self, workflows: Sequence[str]) -> Survey:
+        self.surveys += 1  # the first thing a sweep does
+        return await super().survey(workflows)
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
+        self.sweeps = self.surveys  # what follows a sweep, or a hint
+        return await super().outlook(workflows, owner, limit)
 
 
 class Stage:
     """What a test asks for: `await stage.engine(flow)`, `await stage.kill(engine)`, `await stage.until(…)`, `stage.skip(seconds)`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = "sqlite") -> None:
         self.folder = folder
         self.path = str(folder / "store.db")
-        self.url = f"sqlite:///{self.path}"
+        self.is_sqlite = kind == "sqlite"
+        self.url = f"sqlite:///{self.path}" if self.is_sqlite else new_address()
         self.clock = MovableClock()
         self.commits = Commits()
         self.on_checkpoint: Callable[[Any], Awaitable[None] | None] = lambda batch: None
@@ -160,7 +209,7 @@ class Stage:
 
     def _open_store(self, url: str, **kwargs: Any) -> Store:
         assert url == self.url
-        return WatchedStore(self.path, self, **kwargs)
+        return WatchedStore(self.path, self, **kwargs) if self.is_sqlite else WatchedPostgresqlStore(self.url, self, **kwargs)
 
     def _reached(self, _point: str) -> None:
         self._changed.set()
@@ -262,7 +311,9 @@ class Stage:
     # ── past the public interface ────────────────────────────────────────────────────────────────────────────────────
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Look into the file, or damage it, from outside."""
+        """Look into the store, or damage it, from outside."""
+        if not self.is_sqlite:
+            return ask(self.url, in_postgresql(statement), *values)
         db = apsw.Connection(self.path)
         try:
             db.set_busy_timeout(5000)

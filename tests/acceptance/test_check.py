@@ -17,7 +17,7 @@ import pytest
 
 from perdure.cli.main import perform
 from perdure.model.records import Record
-from perdure.store.sqlite.rows import KINDS
+from perdure.store.rows import KINDS
 
 SHOP = """
     import asyncio, os, time

@@ -123,7 +123,7 @@ async def test_a_failing_sweep_is_met_again_and_finds_what_the_first_one_missed(
     dying = await stage.engine(hear, settings=replace(CALM, linger_seconds=60.0))
     run = await dying.start(hear)
     await stage.until(lambda: run.id in dying.worker.live)
-    raised = stage.fail(living, "workers", StoreUnavailable("busy"), times=2)
+    raised = stage.fail(living, "survey", StoreUnavailable("busy"), times=2)
     await stage.kill(dying)
     await stage.until(lambda: len(raised) == 2, skipping=CALM.sweep_seconds)
     await living.run(run.id).signal("word", "hello")

@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import pytest
 
+from tests.server import new_address
 from tests.waiting import wait_until
 
 APP = """
@@ -34,11 +35,12 @@ APP = """
 class Fleet:
     """`perdure worker` in a folder of its own; what it says is gathered in a file."""
 
-    def __init__(self, folder: Path, app: str = APP) -> None:
+    def __init__(self, folder: Path, app: str = APP, kind: str = "sqlite") -> None:
         self.folder = folder
+        url = f"sqlite:///{folder / 'store.db'}" if kind == "sqlite" else new_address()
         (folder / "app.py").write_text(dedent(app))
         (folder / "touched").mkdir()
-        self.environment = os.environ | {"PERDURE_STORE": f"sqlite:///{folder / 'store.db'}"}
+        self.environment = os.environ | {"PERDURE_STORE": url}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
@@ -78,13 +80,17 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+ON_BOTH = pytest.mark.parametrize("fleet", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, kind=getattr(request, "param", "sqlite"))
     yield fleet
     fleet.end()
 
 
+@ON_BOTH
 def test_as_many_workers_run_as_were_asked_for_and_share_the_runs(fleet: Fleet) -> None:
     fleet.start("app.py", "--processes", "3")
     fleet.until(lambda: len(set(fleet.workers())) == 3, "three workers")
@@ -98,6 +104,7 @@ def test_as_many_workers_run_as_were_asked_for_and_share_the_runs(fleet: Fleet) 
     assert sorted(map(int, touched)) == [*range(10), *range(1000, 1010)]
 
 
+@ON_BOTH
 def test_a_killed_worker_is_replaced_and_its_run_goes_on(fleet: Fleet) -> None:
     supervisor = fleet.start("app.py", "--processes", "2")
     fleet.until(lambda: len(set(fleet.workers())) == 2, "two workers")
@@ -127,6 +134,7 @@ def test_a_signal_to_the_supervisor_stops_all_of_them_cleanly(fleet: Fleet, numb
     assert not any(is_alive(pid) for pid in fleet.workers())
 
 
+@ON_BOTH
 def test_workers_stop_when_their_supervisor_is_killed(fleet: Fleet) -> None:
     supervisor = fleet.start("app.py", "--processes", "2")
     fleet.until(lambda: len(set(fleet.workers())) == 2, "two workers")

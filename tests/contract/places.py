@@ -1,19 +1,25 @@
 """The stores that the contract holds for: how to make one, reach it a second time, break its commits and damage its bytes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import apsw
 
 from perdure.clock import Clock
+from perdure.store.postgresql.address import address_of
+from perdure.store.postgresql.store import PostgresqlStore
 from perdure.store.protocol import Store
 from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.statements import fetch
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.sqlite.threads import ThreadRunner
 from perdure.store.sqlite.transactions import commit_transaction
+from tests.server import ask, in_postgresql, new_address
+
+T = TypeVar("T")
 
 Fault = Callable[[Callable[[], None]], None]
 """Is given the real commit, to call or not, and raises what it likes."""
@@ -22,6 +28,9 @@ Fault = Callable[[Callable[[], None]], None]
 class Place(Protocol):
     """Where stores are made that all see the same data. A place for another database needs these and no more."""
 
+    refuses_nul: bool
+    """Whether text cannot hold the character of number 0."""
+
     async def open(self, namespace: str = "default", **options: Any) -> Store:
         """A store on this place, created where it is missing."""
 
@@ -29,6 +38,8 @@ class Place(Protocol):
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Past the store, as a broken disk or a curious administrator would."""
+
+    async def ids_in_inboxes(self, store: Store) -> list[str]: ...
 
     async def close(self) -> None: ...
 
@@ -57,6 +68,8 @@ def lose_the_request(real: Callable[[], None]) -> None:
 
 
 class SqlitePlace:
+    refuses_nul = False
+
     def __init__(self, path: str, clock: Clock) -> None:
         self.path = path
         self.clock = clock
@@ -80,6 +93,52 @@ class SqlitePlace:
         db.close()
         return rows
 
+    async def ids_in_inboxes(self, store: Store) -> list[str]:
+        assert isinstance(store, SqliteStore)
+        return [row[0] for row in await store.runner.read(lambda db: fetch(db, "select id from inbox"))]
+
+    async def close(self) -> None:
+        async with asyncio.timeout(30):
+            for store in self._stores:
+                await store.close()
+
+
+class PostgresqlPlace:
+    """A schema of its own in the database of this worker process."""
+
+    refuses_nul = True
+
+    def __init__(self, address: str, clock: Clock) -> None:
+        self.address = address
+        self.clock = clock
+        self._stores: list[Store] = []
+
+    async def open(self, namespace: str = "default", **options: Any) -> Store:
+        store = PostgresqlStore(address_of(self.address), namespace=namespace, clock=self.clock, python="3.11", **options)
+        await store.open(create=True, migrate=True)
+        self._stores.append(store)
+        return store
+
+    async def open_with_fault(self) -> tuple[Store, Faults]:
+        faults = Faults()
+
+        async def commit(real: Callable[[], Awaitable[T]]) -> T:
+            fault, faults.next = faults.next, None
+            if fault is lose_the_request:
+                raise ConnectionResetError("the request was lost")
+            done = await real()
+            if fault is lose_the_reply:
+                raise ConnectionResetError("the reply was lost")
+            return done
+
+        return await self.open(commit=commit), faults
+
+    def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return ask(self.address, in_postgresql(statement), *values)
+
+    async def ids_in_inboxes(self, store: Store) -> list[str]:
+        return [row[0] for row in self.execute("select id from inbox")]
+
     async def close(self) -> None:
         async with asyncio.timeout(30):
             for store in self._stores:
@@ -95,6 +154,7 @@ class Kind:
 
 
 KINDS = {
+    "postgresql": Kind(lambda _, clock: PostgresqlPlace(new_address(), clock), is_shared=True),
     "sqlite-file": Kind(lambda folder, clock: SqlitePlace(str(folder / "store.db"), clock), is_shared=True),
     "sqlite-memory": Kind(lambda folder, clock: SqlitePlace(":memory:", clock), is_shared=False),
 }

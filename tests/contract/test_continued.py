@@ -5,9 +5,8 @@ from perdure.model.states import RunState
 from perdure.store.endings import Continue, Finish, Quarantine, Release
 from perdure.store.protocol import Store
 from perdure.store.sqlite.signals import KEYS_KEPT
-from perdure.store.sqlite.statements import fetch
-from perdure.store.sqlite.store import SqliteStore
 from tests.contract.acting import LIMIT, ManualClock, Mine, Worker, history_of, kinds, signal, step
+from tests.contract.places import Place
 
 DAY = 86400
 
@@ -118,7 +117,7 @@ async def test_an_id_that_is_used_again_has_nothing_to_do_with_what_was_outdated
 
 
 async def test_keys_of_later_generations_are_remembered_for_a_month_and_do_not_pile_up(
-    store: Store, worker: Worker, clock: ManualClock
+    place: Place, store: Store, worker: Worker, clock: ManualClock
 ) -> None:
     run = await worker.run("order-1")
     await store.send(signal("order-1", "id-0", key="first"), LIMIT)
@@ -129,20 +128,14 @@ async def test_keys_of_later_generations_are_remembered_for_a_month_and_do_not_p
         clock.advance(DAY)
 
     async def is_known(key: str) -> bool:
-        before = len(await inbox(store, worker))
+        before = len(await place.ids_in_inboxes(store))
         await store.send(signal("order-1", f"again-{key}", key=key), LIMIT)
-        return len(await inbox(store, worker)) == before
+        return len(await place.ids_in_inboxes(store)) == before
 
     assert await is_known("first"), "keys of the first generation are kept as long as the run"
     assert await is_known("day-99")
     assert await is_known(f"day-{100 - KEYS_KEPT // (DAY * 1_000_000) + 1}")
     assert not await is_known("day-5")
-
-
-async def inbox(store: Store, worker: Worker) -> list[str]:
-    """What waits for the run."""
-    assert isinstance(store, SqliteStore)
-    return [row[0] for row in await store.runner.read(lambda db: fetch(db, "select id from inbox"))]
 
 
 async def test_a_run_that_was_continued_can_be_quarantined_and_resumed_like_any_other(store: Store, worker: Worker) -> None:

@@ -84,7 +84,17 @@ async def test_inputs_come_back_byte_by_byte(store: Store, payload: bytes) -> No
     assert row.input == payload
 
 
-@pytest.mark.parametrize("run_id", ["ünïcode ☂", "with\nnewline", "a" * 200, "quote ' and \" and ;", "nul \0 inside", "%_"])
+async def test_an_id_with_a_character_that_the_database_does_not_know_is_refused_or_kept(place: Place, store: Store) -> None:
+    run_id = "nul \0 inside"
+    if place.refuses_nul:
+        with pytest.raises(BadItem):
+            await store.start(new_run(run_id))
+    else:
+        await store.start(new_run(run_id))
+        assert [summary.id for summary in await store.runs()] == [run_id]
+
+
+@pytest.mark.parametrize("run_id", ["ünïcode ☂", "with\nnewline", "a" * 200, "quote ' and \" and ;", "%_"])
 async def test_any_text_is_an_id(store: Store, run_id: str) -> None:
     await store.start(new_run(run_id))
 

@@ -34,7 +34,7 @@ GUARDING = (
     bug(
         "write the intent of a step that will not begin for a damaged inbox",
         f"{INBOX}::test_no_intent_is_written_for_a_step_that_will_not_begin_because_the_inbox_is_damaged",
-        edits=(("store/sqlite/changes.py", "change, damage = replace(change, intents=()), str(error)", "damage = str(error)"),),
+        edits=(("store/changes.py", "change, damage = replace(change, intents=()), str(error)", "damage = str(error)"),),
     ),
     bug(
         "read inboxes by their number of signals only",

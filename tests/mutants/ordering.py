@@ -14,7 +14,7 @@ ORDERING = (
     bug(
         "let the end of a run win over a cancel that was acknowledged",
         f"{CANCEL}::test_b14_a_cancel_that_is_acknowledged_just_before_the_end_is_committed_wins",
-        edits=(("store/sqlite/changes.py", " if CANCEL in wishes and state is not RunState.CANCELLED:", " if False:"),),
+        edits=(("store/changes.py", " if CANCEL in wishes and state is not RunState.CANCELLED:", " if False:"),),
     ),
     bug(
         "take what the code returns for the end of a cancelled run",
@@ -41,7 +41,7 @@ ORDERING = (
         "let a paused run's timers and signals in",
         f"{PAUSE}::test_a_step_that_fails_while_its_run_is_to_be_paused_is_tried_again_when_it_is_resumed",
         f"{REQUESTS}::test_a_run_that_is_owned_is_paused_when_its_owner_gives_it_up",
-        edits=(("store/sqlite/changes.py", "(change.reads_inbox and not is_pausing):", "change.reads_inbox:"),),
+        edits=(("store/changes.py", "(change.reads_inbox and not is_pausing):", "change.reads_inbox:"),),
     ),
     bug(
         "begin everything that is wanted when a pause is withdrawn",

@@ -8,8 +8,8 @@ WAITING = (
         f"{G11}::test_a_signal_that_comes_while_its_run_is_being_parked_wakes_it",
         edits=(
             (
-                "store/sqlite/changes.py",
-                " else not has_more and not self._inbox.has_signals(change.run_id)",
+                "store/changes.py",
+                " else not has_more and not self._lookup.has_signals(change.run_id)",
                 " else True",
             ),
             ("engine/committer.py", "(run.reads_inbox or run.ending is not None or bool(", "(run.reads_inbox or bool("),
@@ -41,7 +41,7 @@ WAITING = (
         f"{G09}::test_a_payment_that_came_in_time_wins_although_nobody_worked_until_after_the_deadline",
         edits=(
             (
-                "store/sqlite/changes.py",
+                "store/changes.py",
                 "sorted(arrivals + firings, key=lambda entry: entry[:3])]",
                 "firings + arrivals]",
             ),
@@ -50,12 +50,12 @@ WAITING = (
     bug(
         "record a timer before the inbox is read up to its deadline",
         f"{G09}::test_a_payment_that_came_in_time_wins_although_many_other_signals_came_before_it",
-        edits=(("store/sqlite/changes.py", "[timer for timer in due if not is_full or timer.deadline <= read_up_to]", "due"),),
+        edits=(("store/changes.py", "[timer for timer in due if not is_full or timer.deadline <= read_up_to]", "due"),),
     ),
     bug(
         "record timers in the order they were set",
         f"{G09}::test_timers_that_came_due_while_nobody_worked_fire_in_the_order_of_their_deadlines",
-        edits=(("store/sqlite/changes.py", "    firings = [(timer.deadline, 2, timer.number,", "    firings = [(0, 2, timer.number,"),),
+        edits=(("store/changes.py", "    firings = [(timer.deadline, 2, timer.number,", "    firings = [(0, 2, timer.number,"),),
     ),
     bug(
         "round a deadline down",
@@ -128,7 +128,7 @@ REPLAYING = (
     bug(
         "do not check the checksum of a record",
         f"{DAMAGE}::test_f37_a_damaged_row_quarantines_its_run_and_no_other",
-        edits=(("store/sqlite/rows.py", "    if record.checksum() != row[10]:", "    if False:"),),
+        edits=(("store/rows.py", "    if record.checksum() != row[10]:", "    if False:"),),
     ),
     bug(
         "leave a run that nothing can wake as waiting",

@@ -33,16 +33,14 @@ COMMITTING = (
     bug(
         "end a run over the signals that it was sent meanwhile",
         "tests/contract/test_arrivals.py::test_what_was_acknowledged_before_the_end_stands_in_the_history_before_it",
-        edits=(
-            ("store/sqlite/changes.py", "        if isinstance(ending, Finish) or (change.reads_inbox", "        if (change.reads_inbox"),
-        ),
+        edits=(("store/changes.py", "        if isinstance(ending, Finish) or (change.reads_inbox", "        if (change.reads_inbox"),),
     ),
     bug(
         "end a run with a page of its inbox and forget the rest",
         "tests/contract/test_arrivals.py::test_a_run_with_more_signals_than_a_page_ends_when_all_of_them_are_recorded",
         edits=(
             (
-                "store/sqlite/changes.py",
+                "store/changes.py",
                 "        if isinstance(ending, Finish) and (has_more or damage is not None):",
                 "        if has_more is None:",
             ),
@@ -104,7 +102,7 @@ COMMITTING = (
     bug(
         "let time in a run go back",
         f"{G09}::test_time_in_a_run_never_goes_back_although_the_clock_is_set_back",
-        edits=(("store/sqlite/changes.py", "        at = max(self._now, change.at)", "        at = self._now"),),
+        edits=(("store/changes.py", "        at = max(self._now, change.at)", "        at = self._now"),),
     ),
 )
 

@@ -12,7 +12,7 @@ TELLING = (
         f"{TOLD}::test_a_trouble_is_noted_in_the_transaction_that_ends_the_run",
         edits=(
             (
-                "store/sqlite/changes.py",
+                "store/changes.py",
                 "if state is RunState.FAILED:\n                    self.rows.trouble",
                 "if False:\n                    self.rows.trouble",
             ),
@@ -48,7 +48,7 @@ TELLING = (
     bug(
         "tell of runs that were taken in time",
         f"{TOLD}::test_a_run_that_was_taken_in_time_is_not_told",
-        edits=(("store/sqlite/stranded.py", "        if workflow is None or not is_waiting or", "        if workflow is None or"),),
+        edits=(("store/stranded.py", "        if workflow is None or not is_waiting or", "        if workflow is None or"),),
     ),
     bug(
         "let a damaged record keep every trouble from being told",

@@ -8,7 +8,7 @@ from typing import Any
 
 from perdure import Trouble
 from perdure.clock import to_datetime
-from perdure.store.sqlite.changes import UNTOLD_KEPT
+from perdure.store.sqlite.writing import UNTOLD_KEPT
 from tests.simulation.faults import Faults
 from tests.simulation.loop import SECOND
 from tests.simulation.rows import Shadow

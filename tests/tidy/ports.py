@@ -24,6 +24,7 @@ ALLOWED: dict[tuple[str, str], str] = {
         "src/perdure/store/sqlite/calls.py",
         "time.monotonic",
     ): "a limit on code that really executes, on a real thread, however time goes elsewhere",
+    ("src/perdure/store/postgresql/connections.py", "asyncio.sleep"): "waits for a server, on the loop that its connections are bound to",
     ("src/perdure/runtime/tasks.py", "asyncio.ensure_future"): "compared with the calling frame, to see who makes a task; never called",
 }
 """(path, name) and the reason. An entry that is not needed any more fails the tests."""

@@ -27,6 +27,8 @@ def lock_of(store: "Store", lock: str) -> str:
 
 def is_dead_by(worker: "WorkerRow", lock: str, clock: Clock) -> bool:
     """Its lock is free, its machine has booted since, or its lease is over, in the store and in its file. Raises OSError."""
+    if worker.is_expired is not None:
+        return is_dead_anywhere(worker, lock, clock, worker.is_expired)
     if is_gone(lock) and (lock == worker.lock or os.path.exists(lock)):  # a file that was never here says nothing
         return True
     here = _boot()
@@ -46,3 +48,11 @@ def boot_id() -> str:
     """Names this boot of this machine; leases are counted from it. Empty where the system does not tell."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else ""
+
+
+def is_dead_anywhere(worker: "WorkerRow", lock: str, clock: Clock, is_expired: bool) -> bool:
+    """Of a store that several machines share: only a file that is here and that this very machine knows says anything."""
+    is_here = worker.boot == _boot() and os.path.exists(lock)
+    if is_here and is_gone(lock):
+        return True
+    return is_expired and not (is_here and clock.since_boot() <= promised_until(lock))

@@ -62,22 +62,20 @@ class Lookout:
     async def _look_around(self) -> None:
         self._is_looking = False  # what is written from here on is told anew
         try:
-            signalled = await self._store.undelivered(self._settings.batch_rows, owner=self._incarnation())
-            is_claimable = await self._store.has_claimable(self._workflows)
-            moment = await self._store.next_wake(self._workflows)
+            seen = await self._store.outlook(self._workflows, self._incarnation(), self._settings.batch_rows)
         except StoreFailed:
             raise
         except StoreError as error:
             # The sweep looks again.
             log.warning("the store cannot be read now: %s", error)
             return
-        for run_id in signalled:
+        for run_id in seen.addressed:
             self._signalled(run_id)
-        if is_claimable:
+        if seen.is_claimable:
             self._claim()
         self._cancel_alarm()
-        if moment is not None:
-            self.wake_by(moment)
+        if seen.next_wake is not None:
+            self.wake_by(seen.next_wake)
 
     def wake_by(self, moment: Instant) -> None:
         """A parked run is due at this moment, if not another before."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Self
 
@@ -81,13 +82,14 @@ class Engine(Client):
         store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock)
         self._opened = await self._open(store, create=self._migrate, migrate=self._migrate)
         try:
-            self._worker = Worker(store, self._namespace, self._workflows, self._ports, self._settings, self._ended)
+            ports = replace(self._ports, clock=store.authority(self._ports.clock))
+            self._worker = Worker(store, self._namespace, self._workflows, ports, self._settings, self._ended)
             await self._worker.start()
             if self._ports.beats_in_thread:
                 self._watchdog = Watchdog(self._worker.loop, self._settings, self._worker.executing)
                 self._watchdog.start()
             if self._on_trouble is not None:
-                self._telling = Telling(store, self._on_trouble, self._ports, self._settings)
+                self._telling = Telling(store, self._on_trouble, ports, self._settings)
                 self._telling.start()
         except BaseException:
             await store.close()
@@ -131,20 +133,26 @@ class Engine(Client):
         return self._home is None or asyncio.get_running_loop() is self._home
 
     async def _store_start(self, run: NewRun) -> Started:
-        if run.workflow in self._workflows and self._is_at_home():
+        is_mine = run.workflow in self._workflows and self._is_at_home()
+        if is_mine and self._store.shares_commits:
             self.worker.claim_along()
-        return await self._store.start(run)
+            return await self._store.start(run)
+        started = await self._store.start(run)
+        if is_mine:
+            self.worker.claim_soon()
+        return started
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
         if not self._is_at_home():
             await self._store.send(signal, limit)
             return
         was_here = signal.run_id in self.worker.live
-        if not was_here:
+        claims_along = not was_here and self._store.shares_commits
+        if claims_along:
             self.worker.claim_along()  # if it is parked
         await self._store.send(signal, limit)
-        if not self.worker.signalled(signal.run_id) and was_here:
-            self.worker.claim_soon()  # it left meanwhile
+        if not self.worker.signalled(signal.run_id) and not claims_along:
+            self.worker.claim_soon()  # it left meanwhile, or is parked
 
     def _will_tell(self, run_id: str) -> bool:
         return self._worker is not None and run_id in self._worker.live

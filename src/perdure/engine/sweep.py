@@ -20,30 +20,33 @@ async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequenc
 
     Idempotent: what fails is met again next time.
     """
-    for worker in await store.workers():
-        if worker.state == "live" and worker.incarnation != incarnation:
-            await _look_after(store, clock, worker)
-    missed = await store.wake_missed()
+    survey = await store.survey(workflows)
+    others = [worker for worker in survey.workers if worker.state == "live" and worker.incarnation != incarnation]
+    died = [worker for worker in others if await _look_after(store, clock, worker)]
+    missed = await store.wake_missed() if survey.has_missed else 0
     if missed:
         log.info("%d waiting runs had undelivered signals; they are due now", missed)
-    for _ in range(settings.outdated_pages):
+    for _ in range(settings.outdated_pages if survey.has_outdated else 0):
         if not await store.forget_outdated(settings.outdated_page):
             break
-    await store.bury(lambda lock: _forget(lock_of(store, lock)))
-    return await store.has_claimable(workflows)
+    if died or any(worker.state == "dead" for worker in survey.workers):
+        await store.bury(lambda lock: _forget(lock_of(store, lock)))
+    return bool(died or missed or survey.is_claimable)
 
 
-async def _look_after(store: Store, clock: Clock, worker: WorkerRow) -> None:
-    """What cannot be told of one worker is no trouble of the others."""
+async def _look_after(store: Store, clock: Clock, worker: WorkerRow) -> bool:
+    """Whether it was found dead. What cannot be told of one worker is no trouble of the others."""
     lock = lock_of(store, worker.lock)
     try:
         if is_dead_by(worker, lock, clock):
             await _declare_dead(store, worker, lock)
+            return True
     except StoreFailed:
         raise
     except (OSError, StoreError) as error:
         # The next sweep meets it again.
         log.warning("whether worker %s is dead could not be told or recorded: %s", worker.incarnation, error)
+    return False
 
 
 async def _declare_dead(store: Store, worker: WorkerRow, lock: str) -> None:

@@ -89,3 +89,4 @@ class WorkerRow:
     checkpoint: int
     expires_at: Microseconds
     started_at: Instant
+    is_expired: bool | None = None  # by the clock of the store, where that counts leases; None: they count since the boot of the host

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from perdure.clock import Instant, Microseconds
+from perdure.clock import Clock, Instant, Microseconds
 from perdure.errors import StoreError
 from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
@@ -179,6 +179,25 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """What a sweep has to look at, as of one moment; all of it is asked for at once, for an idle worker asks for ever."""
+
+    workers: Sequence[WorkerRow]
+    has_missed: bool  # `wake_missed` would find something
+    has_outdated: bool  # `forget_outdated` would
+    is_claimable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a worker may do next, as of one moment."""
+
+    addressed: Sequence[str]  # its runs that have signals in their inbox or of which something is wanted
+    is_claimable: bool
+    next_wake: Instant | None  # the earliest moment yet to come at which a run that nobody owns is due
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     row: RunRow
     is_new: bool
@@ -217,6 +236,13 @@ class Store(Oversight, Protocol):
     @property
     def locks_folder(self) -> str | None:
         """Where workers of this host keep their lock files; None where one process is all there is (memory)."""
+
+    def authority(self, host: Clock) -> Clock:
+        """The clock that counts for what this store holds, as this process can read it at any time. Once the store is open."""
+
+    @property
+    def shares_commits(self) -> bool:
+        """Whether what is asked in one turn of the event loop shares a transaction: a claim then finds the start it was asked with."""
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -259,6 +285,10 @@ class Store(Oversight, Protocol):
         """
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def survey(self, workflows: Sequence[str]) -> Survey: ...
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook: ...
 
     async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
         """The earliest moment yet to come at which a run of these workflows that nobody owns is due."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from perdure.store.queries import parsed
 from perdure.store.sqlite import queries
 from perdure.store.sqlite.queries import named_queries
 
@@ -68,7 +69,7 @@ ONE = "-- name: a\n-- says\nselect 1;\n"
 @pytest.mark.parametrize("text", ["select 1;", "-- name: a\nselect 1;", "-- name: a\n-- says\n", ONE + ONE])
 def test_a_query_without_a_name_of_its_own_a_guarantee_or_a_statement_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="name"):
-        queries.parsed("subject", text)
+        parsed("subject", text)
 
 
 def test_no_query_is_left_that_nobody_uses() -> None:

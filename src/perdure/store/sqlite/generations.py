@@ -1,83 +1,22 @@
-"""The generations of a run: each has records of its own, and may share what came before them with another."""
+"""Reads the generations of a run."""
 
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import apsw
 
-from perdure.clock import Instant
-from perdure.errors import CorruptedHistory
+from perdure.store.generations import FIRST, Generation, Part, checked_generation, lineage_of
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.statements import Row, fetch
+from perdure.store.sqlite.statements import fetch
 
 SQL = named_queries("generations")
-ALL_POSITIONS = 2**62
-FIRST = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """`base_generation` is the one whose history it shares up to `base_position`; None shares nothing."""
-
-    number: int
-    reason: str  # continue | retry
-    base_generation: int | None
-    base_position: int
-    key_generation: int
-    input: bytes | None  # None: that of the run
-
-    def checksum(self) -> int:
-        head = f"{self.number}|{self.reason}|{self.base_generation}|{self.base_position}|{self.key_generation}"
-        return zlib.crc32(b"\0" if self.input is None else self.input, zlib.crc32(head.encode()))
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Records of one generation, those after one position up to another."""
-
-    generation: int
-    after: int
-    upto: int
 
 
 def generation(db: apsw.Connection, namespace: str, run_id: str, number: int) -> Generation:
     """Raises CorruptedHistory where it is not what was written."""
-    if number == FIRST:
-        return Generation(FIRST, "start", None, 0, FIRST, None)
-    rows = fetch(db, SQL["generation"], (namespace, run_id, number))
-    if not rows:
-        raise CorruptedHistory(f"run {run_id}: nothing is known of its generation {number}")
-    found = Generation(number, *rows[0][:5])
-    if found.checksum() != rows[0][5]:
-        raise CorruptedHistory(f"run {run_id}: what is known of its generation {number} is damaged: its checksum does not match")
-    return found
+    rows = [] if number == FIRST else fetch(db, SQL["generation"], (namespace, run_id, number))
+    return checked_generation(run_id, number, rows[0] if rows else None)
 
 
 def lineage(db: apsw.Connection, namespace: str, run_id: str, number: int) -> Sequence[Part]:
     """Where the whole history of a generation stands, in order. Raises CorruptedHistory."""
-    parts, upto = [], ALL_POSITIONS
-    looked_at: int | None = number
-    while looked_at is not None:
-        found = generation(db, namespace, run_id, looked_at)
-        if found.base_generation is not None and found.base_generation >= looked_at:
-            raise CorruptedHistory(f"run {run_id}: its generation {looked_at} is said to follow generation {found.base_generation}")
-        parts.append(Part(looked_at, found.base_position, upto))
-        upto = min(upto, found.base_position)
-        looked_at = found.base_generation
-    return parts[::-1]
-
-
-def generation_row(namespace: str, run_id: str, opened: Generation, at: Instant) -> Row:
-    return (
-        namespace,
-        run_id,
-        opened.number,
-        opened.reason,
-        opened.base_generation,
-        opened.base_position,
-        opened.key_generation,
-        opened.input,
-        opened.checksum(),
-        at,
-    )
+    return lineage_of(run_id, number, lambda one: generation(db, namespace, run_id, one))

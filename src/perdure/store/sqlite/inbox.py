@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import apsw
 
 from perdure.errors import CorruptedHistory
+from perdure.store.rows import signal_checksum
 from perdure.store.sqlite.damaged_text import DamagedText
 from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.rows import signal_checksum
 from perdure.store.sqlite.statements import Row, fetch, fetch_page, size_of
 
 SQL = named_queries("checkpoints")
@@ -48,12 +48,15 @@ def sound_signals(run_id: str, page: Sequence[Row], *, drops_damaged: bool) -> S
     """Raises CorruptedHistory where one is damaged, unless these are to be dropped."""
     damaged = {row[0]: row[3] for row in page if not is_sound(run_id, row)}
     if damaged and not drops_damaged:
-        number, topic = next(iter(damaged.items()))
-        raise CorruptedHistory(
-            f"signal {number} (topic {topic!r}) in its inbox is damaged: its checksum does not match; nothing of the inbox was delivered. "
-            "Put its row of table inbox right from a backup, or delete it and let it be sent again; then resume the run"
-        )
+        raise damaged_signal(*next(iter(damaged.items())))
     return [row for row in page if row[0] not in damaged] if damaged else page
+
+
+def damaged_signal(number: int, topic: str) -> CorruptedHistory:
+    return CorruptedHistory(
+        f"signal {number} (topic {topic!r}) in its inbox is damaged: its checksum does not match; nothing of the inbox was delivered. "
+        "Put its row of table inbox right from a backup, or delete it and let it be sent again; then resume the run"
+    )
 
 
 def is_sound(run_id: str, row: Row) -> bool:

@@ -10,14 +10,14 @@ from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.runs import RunRow
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
-from perdure.store.sqlite.changes import history_row
+from perdure.store.changes import history_row
 from perdure.store.sqlite.generations import generation
 from perdure.store.sqlite.inbox import sound_signals
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.runs import read_run
 from perdure.store.sqlite.signals import last_arrival
 from perdure.store.sqlite.statements import change, fetch, fetch_page
-from perdure.store.sqlite.wishes import CANCEL, PAUSE, cancel_record
+from perdure.store.wishes import CANCEL, PAUSE, cancel_record
 
 SQL = named_queries("requests")
 RECORDS = named_queries("checkpoints")

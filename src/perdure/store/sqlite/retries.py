@@ -11,8 +11,9 @@ from perdure.model.records import Record, RecordKind
 from perdure.model.runs import RunRow
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
-from perdure.store.sqlite.changes import history_row
-from perdure.store.sqlite.generations import Generation, Part, generation, generation_row, lineage
+from perdure.store.changes import history_row
+from perdure.store.generations import Generation, Part, generation_row
+from perdure.store.sqlite.generations import generation, lineage
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.requests import existing
 from perdure.store.sqlite.runs import last_record, read_part

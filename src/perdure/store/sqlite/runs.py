@@ -13,11 +13,12 @@ from perdure.model.generations import seed_of
 from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, RunRow
 from perdure.model.states import RunState
+from perdure.store.generations import ALL_POSITIONS, FIRST, Part
 from perdure.store.protocol import BadItem, Loaded, Started, Summary
+from perdure.store.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
 from perdure.store.sqlite.failures import REFUSES_DATA
-from perdure.store.sqlite.generations import ALL_POSITIONS, FIRST, Part, generation, lineage
+from perdure.store.sqlite.generations import generation, lineage
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
 from perdure.store.sqlite.statements import change, fetch
 
 SQL = named_queries("runs")

@@ -10,9 +10,9 @@ from perdure.model.runs import NewSignal
 from perdure.model.states import RunState
 from perdure.settings import DEFAULTS
 from perdure.store.protocol import BadItem
+from perdure.store.rows import STATES, signal_checksum
 from perdure.store.sqlite.failures import REFUSES_DATA
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.rows import STATES, signal_checksum
 from perdure.store.sqlite.statements import Row, change, fetch
 
 SQL = named_queries("signals")

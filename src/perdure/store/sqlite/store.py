@@ -13,7 +13,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
 from perdure.settings import DEFAULTS
-from perdure.store.protocol import Checkpoint, Committed, Loaded, SchemaStatus, Started, Summary
+from perdure.store.protocol import Checkpoint, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
 from perdure.store.sqlite import (
     checkpoints,
     claims,
@@ -25,6 +25,7 @@ from perdure.store.sqlite import (
     schema,
     signals,
     stranded,
+    surveys,
     troubles,
     vitals,
     wishes,
@@ -115,6 +116,13 @@ class SqliteStore:
     def locks_folder(self) -> str | None:
         return None if self._database.is_memory else f"{self._database.path}-locks"
 
+    def authority(self, host: Clock) -> Clock:
+        return host
+
+    @property
+    def shares_commits(self) -> bool:
+        return True
+
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def register(self, worker: WorkerRow, lease: Microseconds) -> None:
@@ -169,6 +177,23 @@ class SqliteStore:
             await self.runner.write(partial(workers.bury, namespace=self._namespace, incarnations=incarnations))
 
     # ── what wakes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def survey(self, workflows: Sequence[str]) -> Survey:
+        return await self.runner.read(
+            partial(surveys.survey, namespace=self._namespace, clock=self._clock, workflows=workflows, python=self._python)
+        )
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
+        function = partial(
+            surveys.outlook,
+            namespace=self._namespace,
+            clock=self._clock,
+            workflows=workflows,
+            python=self._python,
+            owner=owner,
+            limit=limit,
+        )
+        return await self.runner.read(function)
 
     async def next_wake(self, workflows: Sequence[str]) -> Instant | None:
         after = self._clock.now()

@@ -1,22 +1,14 @@
 """What is wanted of runs and waits for their owners, as a checkpoint reads it."""
 
-import json
 from collections.abc import Mapping
 
 import apsw
 
-from perdure.clock import SECOND, Instant, Microseconds
-from perdure.model.records import NewRecord, RecordKind
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import fetch
+from perdure.store.wishes import NOTHING, Wish
 
 SQL = named_queries("requests")
-CANCEL, PAUSE = "cancel", "pause"
-
-Wish = tuple[Instant, Microseconds]
-"""When it arrived; of a cancel, the time its code has to clean up."""
-
-NOTHING: Mapping[str, Wish] = {}
 
 
 def wishes_of(db: apsw.Connection, namespace: str, run_id: str) -> Mapping[str, Wish]:
@@ -35,7 +27,3 @@ class Wishes:
         if self._are_there is None:
             self._are_there = bool(fetch(self._db, SQL["any"], (self._namespace,)))
         return wishes_of(self._db, self._namespace, run_id) if self._are_there else NOTHING
-
-
-def cancel_record(grace: Microseconds) -> NewRecord:
-    return NewRecord(RecordKind.CANCEL, input=json.dumps({"grace_seconds": grace / SECOND}).encode())

@@ -9,9 +9,9 @@ from perdure.clock import Clock, Microseconds
 from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
 from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost
+from perdure.store.rows import worker_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.requests import end_cancelled
-from perdure.store.sqlite.rows import worker_row
 from perdure.store.sqlite.statements import change, change_each, fetch
 
 SQL = named_queries("workers")

@@ -1,28 +1,12 @@
-"""Reads the named queries: `-- name: …`, a line that says what it guarantees, the statement."""
+"""The named queries of this store."""
 
 import os
-from functools import cache
 
-FOLDER = os.path.dirname(__file__)  # importlib.resources would load tempfile and zipfile into every command
+from perdure.store.queries import read_queries
+
+FOLDER = os.path.dirname(__file__)
 
 
-@cache
 def named_queries(subject: str) -> dict[str, str]:
     """The statements of `subject.sql` by name."""
-    with open(os.path.join(FOLDER, f"{subject}.sql"), encoding="utf-8") as file:
-        return parsed(subject, file.read())
-
-
-def parsed(subject: str, text: str) -> dict[str, str]:
-    """Raises ValueError where a query has no name of its own, no guarantee or no statement."""
-    head, *parts = text.split("-- name: ")
-    if head.strip():
-        raise ValueError(f"{subject}.sql begins with something that has no name")
-    queries: dict[str, str] = {}
-    for part in parts:
-        name, guarantee, statement = (*part.split("\n", 2), "", "")[:3]
-        name = name.strip()
-        if name in queries or not guarantee.startswith("-- ") or not statement.strip():
-            raise ValueError(f"{subject}.sql: {name!r} needs a name of its own, a line that says what it guarantees, and a statement")
-        queries[name] = statement.strip().removesuffix(";")
-    return queries
+    return read_queries(FOLDER, subject)

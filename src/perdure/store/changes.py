@@ -1,33 +1,23 @@
-"""Writes what runs have to record: rows of many runs are gathered, then written by a few statements."""
+"""What runs have to record becomes rows: of many runs they are gathered, so that a few statements write them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Protocol, assert_never
 
-import apsw
-
-from perdure.clock import SECOND, Instant
+from perdure.clock import Instant
 from perdure.errors import CorruptedHistory, PerdureError
 from perdure.model.records import NewRecord, Record, RecordKind
 from perdure.model.states import RunState
 from perdure.model.troubles import TroubleKind
 from perdure.store.calls import Call
 from perdure.store.endings import Continue, Ending, Finish, Park, PutAside, Quarantine, Release
+from perdure.store.generations import Generation, generation_row
 from perdure.store.protocol import Change, DueTimer, Written
-from perdure.store.sqlite.calls import Calls
-from perdure.store.sqlite.generations import Generation, generation, generation_row
-from perdure.store.sqlite.inbox import Inbox, sound_signals
-from perdure.store.sqlite.pages import Pages
-from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.statements import Row, change_each, fetch
-from perdure.store.sqlite.wishes import CANCEL, NOTHING, PAUSE, Wish, Wishes, cancel_record
+from perdure.store.rows import Row
+from perdure.store.wishes import CANCEL, NOTHING, PAUSE, Wish, cancel_record
 
-SQL = named_queries("checkpoints")
-LAST = named_queries("requests")["last"]
 NEVER = -1  # before every moment
 NOTHING_KEPT = (None, None, None)
-UNTOLD_KEPT = 3 * 86400 * SECOND  # a trouble that nobody asked for is forgotten then: no engine of the store wants to be told
-UNTOLD_PAGE = 1000
 
 
 class NotOwned(PerdureError):
@@ -61,41 +51,6 @@ class Rows:
     forget_tries: list[Row] = field(default_factory=list)
     trouble: list[Row] = field(default_factory=list)
 
-    def write(self, db: apsw.Connection) -> None:
-        """Raises NotOwned where a run is not the writer's."""
-        many(db, "insert_record", self.history)
-        many(db, "fail_attempt", self.fail_attempt)
-        many(db, "intend", self.intend)
-        many(db, "settle", self.settle)
-        many(db, "clear_strikes", self.clear_strikes)
-        many(db, "take_signals", self.take_signals)
-        for name, rows in (
-            ("note", self.note),
-            ("give_up", self.give_up),
-            ("put_aside", self.put_aside),
-            ("quarantine", self.quarantine),
-            ("succeed", self.succeed),
-            ("finish", self.finish),
-        ):
-            if many(db, name, rows) != len(rows):
-                raise NotOwned(f"{name}: a run belongs to another worker")
-        many(db, "open_generation", self.open_generation)
-        many(db, "outdate", self.outdate)
-        many(db, "forget_attempts", self.forget_attempts)
-        many(db, "forget_tries", self.forget_tries)
-        many(db, "meet", self.met)
-        many(db, "tell_cancel", self.tell_cancel)
-        many(db, "forget_requests", self.forget_requests)
-        if self.trouble:
-            many(db, "trouble", self.trouble)
-            namespace, *_, now = self.trouble[0]
-            many(db, "forget_untold", [(namespace, now - UNTOLD_KEPT, UNTOLD_PAGE)])
-
-
-def many(db: apsw.Connection, name: str, rows: Sequence[Row]) -> int:
-    """How many rows were changed."""
-    return change_each(db, SQL[name], rows) if rows else 0
-
 
 def history_row(namespace: str, run_id: str, generation: int, record: Record) -> Row:
     return (
@@ -116,33 +71,43 @@ def history_row(namespace: str, run_id: str, generation: int, record: Record) ->
     )
 
 
-def write_changes(
-    db: apsw.Connection, namespace: str, incarnation: str, now: Instant, changes: Sequence[Change], pages: Pages
-) -> Sequence[Written]:
-    """All of them, or an error of the database, or NotOwned; after either, the transaction must be undone."""
-    gathering = Gathering(db, namespace, incarnation, now, Inbox(db, namespace, pages))
-    written = [gathering.add(change) for change in changes]
-    gathering.rows.write(db)
-    return written
+class Lookup(Protocol):
+    """What has to be known of a run before its rows can be made, as of the transaction that will write them."""
+
+    def wishes(self, run_id: str) -> Mapping[str, Wish]:
+        """What is wanted of it that it was not told yet."""
+
+    def page(self, run_id: str) -> tuple[Sequence[Row], bool]:
+        """Its oldest undelivered signals: number, arrival, id, topic, payload, checksum; and whether there are more."""
+
+    def sound(self, run_id: str, page: Sequence[Row], *, drops_damaged: bool) -> Sequence[Row]:
+        """Raises CorruptedHistory where one is damaged, unless these are to be dropped."""
+
+    def has_signals(self, run_id: str) -> bool: ...
+
+    def last(self, run_id: str, generation: int) -> Row:
+        """Position and time of the last record of a generation."""
+
+    def key_generation(self, run_id: str, generation: int) -> int: ...
+
+    def perform(self, call: Call) -> NewRecord | Exception | None:
+        """Its record, or what it raised, with nothing of it left; None where there is no time left for it."""
 
 
 class Gathering:
-    """Turns changes into rows. Reads the inbox of those who ask for it; writes nothing itself but what transactional steps write."""
+    """Turns changes into rows. Writes nothing itself but what transactional steps write."""
 
-    def __init__(self, db: apsw.Connection, namespace: str, incarnation: str, now: Instant, inbox: Inbox) -> None:
+    def __init__(self, lookup: Lookup, namespace: str, incarnation: str, now: Instant) -> None:
         self.rows = Rows()
-        self._db = db
+        self._lookup = lookup
         self._namespace = namespace
         self._incarnation = incarnation
         self._now = now
-        self._inbox = inbox
-        self._wishes = Wishes(db, namespace)
-        self._calls = Calls(db)
 
     def add(self, change: Change) -> Written:
         wishes = NOTHING
         if change.reads_inbox or change.ending is not None:
-            wishes = self._wishes.of(change.run_id)
+            wishes = self._lookup.wishes(change.run_id)
         is_pausing = PAUSE in wishes
         new = change.records
         raised: list[tuple[int, Exception]] = []
@@ -174,7 +139,7 @@ class Gathering:
             self._end_or_note(change, ending, at, wishes)
             return Written(change.run_id, records, has_more, ending is not None, is_pausing, raised, damage, is_put_off)
         has_news = any(record.kind is not RecordKind.PATCHED for record in records)
-        is_quiet = is_pausing if isinstance(ending, PutAside) else not has_more and not self._inbox.has_signals(change.run_id)
+        is_quiet = is_pausing if isinstance(ending, PutAside) else not has_more and not self._lookup.has_signals(change.run_id)
         is_over = is_quiet and not has_news
         self._end_or_note(change, ending if is_over else None, at, wishes)
         has_more = has_more or (not is_over and not records)
@@ -184,7 +149,7 @@ class Gathering:
         """The records of those that succeed."""
         records = []
         for call in calls:
-            outcome = self._calls.perform(call)
+            outcome = self._lookup.perform(call)
             if isinstance(outcome, Exception):
                 raised.append((call.command, outcome))
             elif outcome is not None:
@@ -195,7 +160,7 @@ class Gathering:
 
     def _behind_all(self, change: Change) -> Change:
         """Of a run that stopped in the middle of its history: what is written of it comes after all that is there."""
-        position, at = fetch(self._db, LAST, (self._namespace, change.run_id, change.generation))[0]
+        position, at = self._lookup.last(change.run_id, change.generation)
         return replace(change, position=position or change.position, at=max(change.at, at or change.at))
 
     def _decided(self, ending: Ending, wishes: Mapping[str, Wish]) -> Ending:
@@ -274,7 +239,7 @@ class Gathering:
         new = [NewRecord(RecordKind.STARTED, ending.record.name), *ending.carried]
         self._record(replace(change, generation=number, position=0), new, at)
         self.rows.succeed.append((*self._mine(change), number, self._now, change.note, ending.python))
-        oldest = generation(self._db, *run, change.generation).key_generation  # what it was retried from belongs to it
+        oldest = self._lookup.key_generation(change.run_id, change.generation)  # what it was retried from belongs to it
         if oldest:
             self.rows.outdate.append((*run, oldest))
         self.rows.forget_attempts.append(run)
@@ -289,10 +254,10 @@ class Gathering:
 
         Raises CorruptedHistory where a signal is damaged, unless the run ends cancelled: then no code will ever receive it.
         """
-        page, is_full = self._inbox.page(change.run_id)
+        page, is_full = self._lookup.page(change.run_id)
         if isinstance(ending, Finish):
             cancel = None
-        sound = sound_signals(change.run_id, page, drops_damaged=isinstance(ending, Finish) and ending.state is RunState.CANCELLED)
+        sound = self._lookup.sound(change.run_id, page, drops_damaged=isinstance(ending, Finish) and ending.state is RunState.CANCELLED)
         read_up_to = page[-1][1] if page else NEVER
         due = [timer for timer in change.due if timer.deadline <= self._now]
         firing = [timer for timer in due if not is_full or timer.deadline <= read_up_to]
@@ -305,7 +270,7 @@ class Gathering:
         return merge(sound, firing, cancel), is_full or len(firing) < len(due)
 
 
-def kept_of(change: Change) -> Row:
+def kept_of(change: Change) -> tuple[int | None, bytes | None, int | None]:
     """What the run's row keeps besides its state: commands issued, the note, the record whose activation is over."""
     return (change.issued, change.note, None if change.issued is None else change.position)
 

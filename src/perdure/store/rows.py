@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from typing import Any
 
 from perdure.clock import Instant
 from perdure.errors import CorruptedHistory
@@ -10,7 +11,8 @@ from perdure.model.runs import AttemptRow, NewRun, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.store.protocol import Summary
 from perdure.store.sqlite.damaged_text import DamagedText, as_text
-from perdure.store.sqlite.statements import Row
+
+Row = tuple[Any, ...]
 
 STATES = {state.value: state for state in RunState}
 FENCING = 17  # column of `runs.run`, and of a claim

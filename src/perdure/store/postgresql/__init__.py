@@ -1,0 +1,1 @@
+"""The store protocol on PostgreSQL."""

@@ -1,0 +1,139 @@
+"""One checkpoint: a look at what has to be known, then one transaction that begins with the fence."""
+
+from dataclasses import replace
+from functools import partial
+
+from asyncpg import exceptions
+
+from perdure.errors import StoreError
+from perdure.store.changes import Gathering, Rows
+from perdure.store.postgresql.claims import Taken, claim, insert_started
+from perdure.store.postgresql.connections import Connection, Connections
+from perdure.store.postgresql.failures import REFUSES_DATA, DataRefused
+from perdure.store.postgresql.looking import Seen, look
+from perdure.store.postgresql.scope import Scope
+from perdure.store.postgresql.writing import rare_rows, write_common, write_rare
+from perdure.store.protocol import BadItem, Change, Checkpoint, Committed, FenceLost, Written
+from perdure.store.sqlite.pages import Pages
+
+
+class Moved(Exception):
+    """What was looked at has changed: a run is not mine any more, or something else is wanted of it."""
+
+
+class Refused(Exception):
+    """The fence did not let the checkpoint pass."""
+
+
+async def checkpoint(connections: Connections, scope: Scope, batch: Checkpoint, pages: Pages) -> Committed:
+    """Looks without a lock first, for what is looked at hardly ever changes before it is written; then with the runs locked.
+
+    Raises FenceLost, BadItem, UnknownOutcome, StoreError.
+    """
+    writing = Writing(scope, batch, pages)
+    try:
+        seen = await connections.read(writing.look)
+        try:
+            written, rows = writing.gathered(seen)
+            write = partial(writing.write, seen=seen, written=written, rows=rows)
+            return await (connections.write(write) if writing.is_one_statement(rows) else connections.transact(write))
+        except Moved:  # nothing was written
+            return await connections.transact(writing.look_and_write)
+    except Refused as refused:
+        raise await why_refused(connections, scope, batch) from refused
+    except (Moved, DataRefused, *REFUSES_DATA) as error:
+        raise await culprit(connections, writing, error) from error
+
+
+class Writing:
+    """What one checkpoint does with a connection."""
+
+    def __init__(self, scope: Scope, batch: Checkpoint, pages: Pages) -> None:
+        self.batch = batch
+        self.scope = scope
+        self._pages = pages
+
+    async def look(self, db: Connection) -> Seen:
+        return await look(db, self.scope, self.batch.changes, self._pages.inbox_signals, claims=self.batch.claims is not None)
+
+    async def look_and_write(self, db: Connection) -> Committed:
+        """What is wanted of these runs, and what is sent to them, waits until this is committed."""
+        run_ids = [change.run_id for change in self.batch.changes]
+        await db.execute(self.scope.sql("checkpoints", "lock"), self.scope.namespace, run_ids)
+        seen = await self.look(db)
+        return await self.write(db, seen, *self.gathered(seen))
+
+    def alone(self, change: Change) -> "Writing":
+        """The same with one change only."""
+        return Writing(self.scope, replace(self.batch, changes=[change], claims=None, lists_owned=False), self._pages)
+
+    def is_one_statement(self, rows: Rows) -> bool:
+        return self.batch.claims is None and not self.batch.lists_owned and not rare_rows(rows)
+
+    def gathered(self, seen: Seen) -> tuple[list[Written], Rows]:
+        gathering = Gathering(seen.begin(self._pages), self.scope.namespace, self.batch.incarnation, seen.now)
+        return [gathering.add(change) for change in self.batch.changes], gathering.rows
+
+    async def write(self, db: Connection, seen: Seen, written: list[Written], rows: Rows) -> Committed:
+        """Raises Moved, Refused, and what the database refuses."""
+        await self._pass(db, rows, seen)
+        if rare := rare_rows(rows):
+            await write_rare(db, self.scope, rare)
+        taken, owned = Taken(), None
+        if self.batch.claims is not None:
+            taken = await claim(db, self.scope, seen, self.batch, self.batch.claims, self._pages)
+            await insert_started(db, self.scope, taken.runs)
+        if self.batch.lists_owned:
+            found = await db.fetch(self.scope.sql("claims", "owned"), self.scope.namespace, self.batch.incarnation)
+            owned = frozenset(row[0] for row in found)
+        return Committed(seen.now, written, taken.runs, owned, taken.suspects_wait, taken.has_more, taken.set_aside)
+
+    async def _pass(self, db: Connection, rows: Rows, seen: Seen) -> None:
+        try:
+            passed = await write_common(db, self.scope, self.batch, rows, seen)
+        except exceptions.DivisionByZeroError as moved:
+            raise Moved from moved
+        if not passed:
+            raise Refused
+
+
+async def why_refused(connections: Connections, scope: Scope, batch: Checkpoint) -> StoreError:
+    last = await checkpoint_of(connections, scope, batch.incarnation)
+    if last is None:
+        return FenceLost(f"worker {batch.incarnation} has been declared dead: its runs belong to others, nothing was written")
+    return StoreError(
+        f"worker {batch.incarnation}: checkpoint {batch.number} does not follow the last committed one, {last}; nothing was written"
+    )
+
+
+async def checkpoint_of(connections: Connections, scope: Scope, incarnation: str) -> int | None:
+    """Waits for one that is still being committed by a connection that nobody hears any more."""
+    row = await connections.read(lambda db: db.fetchrow(scope.sql("workers", "fence"), scope.namespace, incarnation))
+    return row["checkpoint"] if row is not None and row["state"] == "live" else None
+
+
+class Undo(Exception):
+    """Ends a transaction that was only to see whether it can be written."""
+
+
+async def culprit(connections: Connections, writing: Writing, error: Exception) -> Exception:
+    """Writes change by change to see which is refused; all of it is undone."""
+    for change in writing.batch.changes:
+        try:
+            await connections.transact(partial(attempt, alone=writing.alone(change)))
+        except Undo:  # this one can be written
+            continue
+        except Moved:
+            return BadItem(change.run_id, "belongs to another worker or has ended; nothing was written")
+        except Refused:
+            return await why_refused(connections, writing.scope, writing.batch)
+        except (DataRefused, *REFUSES_DATA) as refusal:
+            return BadItem(change.run_id, f"cannot be written: {refusal}")
+    return StoreError(
+        f"worker {writing.batch.incarnation}: its runs changed while they were written ({error}); nothing was written, try again"
+    )
+
+
+async def attempt(db: Connection, alone: Writing) -> None:
+    await alone.look_and_write(db)
+    raise Undo

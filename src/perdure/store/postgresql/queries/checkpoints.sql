@@ -1,0 +1,168 @@
+-- name: look
+-- What a checkpoint has to know, as of one moment, which the first row tells: of the given runs how often the wishes for them have changed,
+-- what is wanted of them that they were not told yet, and their oldest signals in order of arrival; if $5, who is suspected, and dead owners.
+select 'now' as what, null as run_id, coalesce($4::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) as number,
+    null::bigint as at, null as id, null as word, null::bytea as payload, null::bigint as checksum
+union all
+select 'run', runs.id, wishes, null, null, null, null, null from perdure.runs where namespace = $1 and runs.id = any($2::text[])
+union all
+select 'wish', run_id, arrived_at, grace, null, kind, null, null from perdure.requests
+where namespace = $1 and run_id = any($2::text[]) and told_at is null
+union all
+select 'signal', asked.run_id, page.number, page.arrived_at, page.id, page.topic, page.payload, page.checksum
+from unnest($2::text[]) as asked (run_id) cross join lateral (
+    select inbox.number, inbox.arrived_at, inbox.id, inbox.topic, inbox.payload, inbox.checksum from perdure.inbox
+    where inbox.namespace = $1 and inbox.run_id = asked.run_id order by inbox.number, inbox.id limit $3
+) as page
+union all
+select 'suspect', run_id, strikes, null, null, null, null, null from perdure.suspects where $5 and namespace = $1
+union all
+select 'dead', owners.owner, null, null, null, null, null, null from (
+    with recursive owners (owner) as (
+        select min(owner) from perdure.runs where $5 and namespace = $1 and owner > ''
+        union all
+        select (select min(owner) from perdure.runs where namespace = $1 and owner > owners.owner) from owners where owners.owner is not null
+    )
+    select owner from owners
+    where owner is not null
+        and not exists (select 1 from perdure.workers where namespace = $1 and incarnation = owners.owner and state = 'live')
+) as owners;
+
+-- name: now
+-- The time by the clock of the database, for a checkpoint that has nothing else to know.
+select coalesce($1::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint);
+
+-- name: lock
+-- Nobody changes these runs, or what is wanted of them, until the transaction ends; in the order in which everybody locks them.
+select 1 from perdure.runs where namespace = $1 and id = any($2::text[]) order by id for update;
+
+-- name: append
+-- The fence, and records: all of it, or nothing. True if this incarnation is live and the checkpoint before is the last committed.
+with fence as (
+    update perdure.workers
+    set checkpoint = $3::bigint,
+        expires_at = greatest(expires_at, $4::bigint + coalesce($5::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint))
+    where namespace = $1 and incarnation = $2 and state = 'live' and checkpoint = $3::bigint - 1
+    returning 1
+), appended as (
+    insert into perdure.history
+        (namespace, run_id, generation, position, at, kind, name, command, digest, input, output, error, attempt, checksum)
+    select $1, new.* from unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bigint[], $13::bytea[],
+        $14::bytea[], $15::bytea[], $16::bytea[], $17::bigint[], $18::bigint[]) as new
+    where exists (select 1 from fence)
+    returning 1
+)
+select exists (select 1 from fence);
+
+-- name: write
+-- The fence, records, and what becomes of runs: all of it, or nothing. True as above. Division by zero: a run is not mine, or what is wanted
+-- of it has changed since it was looked at.
+with fence as (
+    update perdure.workers
+    set checkpoint = $3::bigint,
+        expires_at = greatest(expires_at, $4::bigint + coalesce($5::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint))
+    where namespace = $1 and incarnation = $2 and state = 'live' and checkpoint = $3::bigint - 1
+    returning 1
+), appended as (
+    insert into perdure.history
+        (namespace, run_id, generation, position, at, kind, name, command, digest, input, output, error, attempt, checksum)
+    select $1, new.* from unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bigint[], $13::bytea[],
+        $14::bytea[], $15::bytea[], $16::bytea[], $17::bigint[], $18::bigint[]) as new
+    where exists (select 1 from fence)
+    returning 1
+), changed as (
+    update perdure.runs as run
+    set state = coalesce(new.state, run.state),
+        owner = case when new.state is null then run.owner end,
+        ended_at = new.ended_at,
+        wake_at = new.wake_at,
+        waiting_for = case when new.state is null then run.waiting_for else new.waiting_for end,
+        error = coalesce(new.error, run.error),
+        only_python = case when new.generation is not null then '' when new.needs_python then run.python else run.only_python end,
+        generation = coalesce(new.generation, run.generation),
+        issued = case when new.generation is not null then 0 else greatest(run.issued, coalesce(new.issued, 0)) end,
+        reached = case when new.generation is not null then 0 else greatest(run.reached, coalesce(new.reached, 0)) end,
+        note = coalesce(new.note, run.note),
+        python = coalesce(nullif(new.python, ''), run.python)
+    from unnest($19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bytea[], $24::bytea[], $25::boolean[], $26::bigint[], $27::bigint[],
+            $28::bytea[], $29::bigint[], $30::text[], $31::bigint[])
+        as new (id, state, ended_at, wake_at, waiting_for, error, needs_python, generation, issued, note, reached, python, wishes)
+    where run.namespace = $1 and run.id = new.id and run.owner = $2 and run.wishes = coalesce(new.wishes, run.wishes)
+        and exists (select 1 from fence)
+    returning 1
+), over as (
+    delete from perdure.attempts as known
+    using unnest($32::text[], $33::bigint[], $34::boolean[]) as gone (run_id, command, spares_intents)
+    where known.namespace = $1 and known.run_id = gone.run_id and known.command = coalesce(gone.command, known.command)
+        and not (gone.spares_intents and known.intent is not null) and exists (select 1 from fence)
+    returning 1
+), taken as (
+    delete from perdure.inbox as known
+    using unnest($35::text[], $36::bigint[], $37::text[]) as gone (run_id, number, id)
+    where known.namespace = $1 and known.run_id = gone.run_id
+        and known.number = gone.number and known.id = gone.id and exists (select 1 from fence)
+    returning 1
+)
+select exists (select 1 from fence)
+    and 1 / (case when (select count(*) from changed) = cardinality($19::text[]) or not exists (select 1 from fence) then 1 else 0 end) = 1;
+
+-- name: insert_records
+-- Appends; a position that is taken is an error, never overwritten.
+insert into perdure.history
+    (namespace, run_id, generation, position, at, kind, name, command, digest, input, output, error, attempt, checksum)
+select $1, new.* from unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::bytea[],
+    $10::bytea[], $11::bytea[], $12::bytea[], $13::bigint[], $14::bigint[]) as new;
+
+-- name: trouble
+-- Somebody is to be told of this run; whatever was to be told of it before is out of date.
+insert into perdure.troubles (namespace, run_id, kind, at, tries, next_at) values ($1, $2, $3, $4, 0, $4)
+on conflict (namespace, run_id) do update set kind = excluded.kind, at = excluded.at, tries = 0, next_at = excluded.next_at;
+
+-- name: forget_untold
+-- A page of the troubles that nobody has asked for since $2: nobody wants to be told.
+delete from perdure.troubles where namespace = $1 and run_id in
+    (select run_id from perdure.troubles where namespace = $1 and next_at < $2 order by next_at limit $3);
+
+-- name: clear_strikes
+-- It got past what it was suspected for.
+delete from perdure.suspects where namespace = $1 and run_id = $2;
+
+-- name: fail_attempt
+-- Says how often this command has failed and when it is tried again, whatever stood there.
+insert into perdure.attempts (namespace, run_id, command, name, digest, failures, began_at, next_at, error, intent)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
+on conflict (namespace, run_id, command) do update set name = excluded.name, digest = excluded.digest, failures = excluded.failures,
+    began_at = excluded.began_at, next_at = excluded.next_at, error = excluded.error, intent = null;
+
+-- name: intend
+-- Says who is about to run this command; failures counted before stay.
+insert into perdure.attempts (namespace, run_id, command, name, digest, failures, began_at, next_at, error, intent)
+values ($1, $2, $3, $4, $5, 0, $6, null, null, $7)
+on conflict (namespace, run_id, command) do update set intent = excluded.intent, next_at = null;
+
+-- name: forget_attempts
+-- None of an ended run's attempts is left.
+delete from perdure.attempts where namespace = $1 and run_id = $2;
+
+-- name: open_generation
+-- Opens a generation; one that exists is an error.
+insert into perdure.generations
+    (namespace, run_id, generation, reason, base_generation, base_position, key_generation, input, checksum, opened_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: tell_cancel
+-- The run is told; a repeat finds that it was.
+update perdure.requests set told_at = $3 where namespace = $1 and run_id = $2 and kind = 'cancel';
+
+-- name: outdate
+-- Generations below this one may be forgotten.
+insert into perdure.outdated (namespace, run_id, generation) values ($1, $2, $3)
+on conflict (namespace, run_id) do update set generation = excluded.generation;
+
+-- name: meet
+-- What was wanted of the run is done, or can be done no more.
+delete from perdure.requests where namespace = $1 and run_id = $2 and kind = $3;
+
+-- name: forget_requests
+-- Nothing is wanted any more of a run that has ended.
+delete from perdure.requests where namespace = $1 and run_id = $2;

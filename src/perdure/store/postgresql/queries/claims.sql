@@ -1,0 +1,111 @@
+-- name: due
+-- Claims runs of one workflow that nobody owns and whose time has come, the longest due first, within $9 bytes but, if $10, one in any case;
+-- never waits for one that somebody else changes. Tells in each row how many there were within the limit of rows.
+with locked as materialized (
+    select page.id, page.is_first, page.wake_at, page.size
+    from unnest(array['', $4::text]) as pythons (python) cross join lateral (
+        select id, python is null as is_first, wake_at,
+            octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
+        from perdure.runs
+        where namespace = $1 and workflow = $2 and only_python = pythons.python and wake_at <= $5
+            and not exists (select 1 from perdure.suspects where suspects.namespace = $1 and run_id = runs.id and strikes >= $6)
+        order by wake_at limit $7 for update skip locked
+    ) as page
+    limit $7
+), counted as (
+    select *, sum(size) over (order by wake_at, id) as total, row_number() over (order by wake_at, id) as place, count(*) over () as seen
+    from locked
+), found as materialized (select * from counted where total <= $9::bigint or (place = 1 and $10::boolean))
+update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $8::bigint)
+from found where run.namespace = $1 and run.id = found.id
+returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, found.size, found.seen;
+
+-- name: orphaned
+-- Claims runs of one workflow that belong to the given owners, unless those are live; bounded in the same way.
+with locked as materialized (
+    select id, python is null as is_first, wake_at,
+        octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
+    from perdure.runs
+    where namespace = $1 and owner = any($5::text[]) and workflow = $2 and only_python in ('', $4)
+        and not exists (select 1 from perdure.suspects where suspects.namespace = $1 and run_id = runs.id and strikes >= $6)
+        and not exists (select 1 from perdure.workers where workers.namespace = $1 and incarnation = runs.owner and workers.state = 'live')
+    limit $7 for update of runs skip locked
+), counted as (
+    select *, sum(size) over (order by id) as total, row_number() over (order by id) as place, count(*) over () as seen from locked
+), found as materialized (select * from counted where total <= $9::bigint or (place = 1 and $10::boolean))
+update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $8::bigint)
+from found where run.namespace = $1 and run.id = found.id
+returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, found.size, found.seen;
+
+-- name: suspect
+-- A run that is due or belongs to a dead or unknown owner, and under whose code processes died.
+select id from perdure.suspects join perdure.runs on runs.namespace = suspects.namespace and runs.id = suspects.run_id
+where suspects.namespace = $1 and strikes >= $2 and only_python in ('', $3) and workflow = any($4::text[])
+    and (wake_at <= $5 or (owner is not null and not exists (
+        select 1 from perdure.workers where workers.namespace = $1 and incarnation = runs.owner and workers.state = 'live')))
+limit 1;
+
+-- name: claim
+-- Claims one run, if it is still due or belongs to a dead or unknown owner.
+with found as materialized (
+    select id, python is null as is_first, wake_at from perdure.runs
+    where namespace = $1 and id = $2
+        and (wake_at <= $5 or (owner is not null and not exists (
+            select 1 from perdure.workers where workers.namespace = $1 and incarnation = runs.owner and workers.state = 'live')))
+    for update of runs skip locked
+)
+update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $5::bigint)
+from found where run.namespace = $1 and run.id = found.id
+returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, 0, 1;
+
+-- name: set_aside
+-- Runs whose row is damaged belong to nobody and are claimed by nobody until they are resumed.
+update perdure.runs set state = 'quarantined', owner = null, wake_at = null, waiting_for = null, ended_at = null, error = $3
+where namespace = $1 and id = $2;
+
+-- name: dead_owners
+-- Every owner of a run that is not a live worker; steps from owner to owner, not from run to run.
+with recursive owners (owner) as (
+    select min(owner) from perdure.runs where namespace = $1 and owner > ''
+    union all
+    select (select min(owner) from perdure.runs where namespace = $1 and owner > owners.owner) from owners where owners.owner is not null
+)
+select owner from owners
+where owner is not null
+    and not exists (select 1 from perdure.workers where namespace = $1 and incarnation = owners.owner and state = 'live');
+
+-- name: owned
+-- All runs of one owner.
+select id from perdure.runs where namespace = $1 and owner = $2;
+
+-- name: next_due
+-- The earliest moment yet to come at which an unowned run of these workflows may be claimed.
+select min(next.wake_at)
+from unnest($2::text[]) as workflows (workflow) cross join unnest(array['', $3::text]) as pythons (python) cross join lateral (
+    select min(wake_at) as wake_at from perdure.runs
+    where namespace = $1 and runs.workflow = workflows.workflow and only_python = pythons.python
+        and wake_at > coalesce($4::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
+) as next;
+
+-- name: has_claimable
+-- Whether a run of these workflows is due, or belongs to a dead or unknown owner.
+with recursive owners (owner) as (
+    select min(owner) from perdure.runs where namespace = $1 and owner > ''
+    union all
+    select (select min(owner) from perdure.runs where namespace = $1 and owner > owners.owner) from owners where owners.owner is not null
+)
+select exists (
+    select 1 from unnest($2::text[]) as workflows (workflow) cross join unnest(array['', $3::text]) as pythons (python) cross join lateral (
+        select 1 from perdure.runs
+        where namespace = $1 and runs.workflow = workflows.workflow and only_python = pythons.python
+            and wake_at <= coalesce($4::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
+        order by wake_at limit 1
+    ) as due
+) or exists (
+    select 1 from owners join perdure.runs on namespace = $1 and runs.owner = owners.owner
+    where workflow = any($2::text[]) and only_python in ('', $3)
+        and not exists (select 1 from perdure.workers where workers.namespace = $1 and incarnation = owners.owner and workers.state = 'live')
+);

@@ -1,0 +1,28 @@
+"""What the statements of a store have in common: its namespace, where its tables are, and whose clock counts."""
+
+from dataclasses import dataclass
+
+from perdure.clock import Clock, Instant, Microseconds
+from perdure.store.postgresql.moments import DatabaseClock
+from perdure.store.postgresql.queries import SCHEMA, named_queries
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """`clock` is given by tests only: the clock of a PostgreSQL store is that of its database."""
+
+    namespace: str
+    schema: str = SCHEMA
+    clock: Clock | None = None
+    authority: DatabaseClock | None = None
+    """Told what the clock of the database says whenever it was read."""
+
+    def sql(self, subject: str, name: str) -> str:
+        return named_queries(subject, self.schema)[name]
+
+    def now(self) -> Instant | None:
+        """None: let the database say."""
+        return None if self.clock is None else self.clock.now()
+
+    def lease_now(self) -> Microseconds | None:
+        return None if self.clock is None else self.clock.since_boot()

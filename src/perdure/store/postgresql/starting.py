@@ -1,0 +1,83 @@
+"""Starts of runs: those that are asked for in one turn of the event loop share a statement, and so a transaction."""
+
+import asyncio
+from copy import copy
+
+from perdure.model.runs import NewRun
+from perdure.store.postgresql import runs
+from perdure.store.postgresql.connections import Connections
+from perdure.store.postgresql.failures import DataRefused
+from perdure.store.postgresql.scope import Scope
+from perdure.store.protocol import BadItem, Started
+
+RUNS_AT_ONCE = 500
+Asked = tuple[NewRun, "asyncio.Future[Started]"]
+
+
+class Starting:
+    """One statement is under way at a time; what comes meanwhile gathers."""
+
+    def __init__(self, connections: Connections, scope: Scope) -> None:
+        self._connections = connections
+        self._scope = scope
+        self._loop = asyncio.get_running_loop()
+        self._gathering: list[Asked] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Returns when nothing is asked for any more."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def start(self, run: NewRun) -> Started:
+        answer: asyncio.Future[Started] = self._loop.create_future()
+        self._gathering.append((run, answer))
+        if self._task is None:
+            self._task = self._loop.create_task(self._work())
+        return await answer
+
+    async def _work(self) -> None:
+        try:
+            while self._gathering:
+                page, self._gathering = self._gathering[:RUNS_AT_ONCE], self._gathering[RUNS_AT_ONCE:]
+                await self._insert(page)
+        finally:
+            self._task = None
+
+    async def _insert(self, page: list[Asked]) -> None:
+        try:
+            found = await self._inserted([run for run, _ in page])
+        except DataRefused as error:
+            if len(page) > 1:
+                for one in page:
+                    await self._insert([one])
+                return
+            refused = BadItem(repr(page[0][0].id), f"cannot be stored: {error}")
+            refused.__cause__ = error
+            self._fail(page, refused)
+        except Exception as error:  # handed to everyone who asked
+            self._fail(page, error)
+        else:
+            for (_, answer), started in zip(page, found, strict=True):
+                if not answer.done():
+                    answer.set_result(started)
+
+    def _fail(self, page: list[Asked], error: Exception) -> None:
+        for _, answer in page:
+            if not answer.done():
+                answer.set_exception(error if len(page) == 1 else copy(error))  # one each: whoever raises an error writes into it
+
+    async def _inserted(self, asked: list[NewRun]) -> list[Started]:
+        new = await self._connections.write(lambda db: runs.insert(db, self._scope, asked))
+        found: list[Started | None] = []
+        for run in asked:
+            created_at = new.pop(run.id, None)  # of two with one id only the first is new
+            found.append(None if created_at is None else runs.started(run, created_at))
+        missing = sorted({run.id for run, started in zip(asked, found, strict=True) if started is None})
+        known = await self._connections.read(lambda db: runs.read_runs(db, self._scope, missing)) if missing else {}
+        gone = [run for run, started in zip(asked, found, strict=True) if started is None and run.id not in known]
+        again = iter(await self._inserted(gone) if gone else ())  # deleted between the two statements
+        return [
+            started or (Started(known[run.id], False) if run.id in known else next(again))
+            for run, started in zip(asked, found, strict=True)
+        ]
