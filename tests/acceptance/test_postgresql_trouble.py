@@ -85,7 +85,7 @@ async def test_f41_a_worker_that_was_cut_off_for_less_than_its_lease_goes_on_whe
         runs = [await engine.start(sequence, f"run-{number}", id=f"run-{number}") for number in range(RUNS)]
         finishing = asyncio.create_task(finish(runs))
         proxy.cut()
-        await asyncio.sleep(0.5)
+        await asyncio.wait([finishing], timeout=0.5)
         proxy.mend()
         await finishing
 

@@ -7,7 +7,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from perdure.store.endings import Park
+from perdure.errors import RunEnded
+from perdure.model.records import NewRecord, RecordKind
+from perdure.model.states import RunState
+from perdure.store.endings import Finish, Park
 from tests.contract.acting import LIMIT, ManualClock, Worker, history_of, kinds, new_run, signal, step
 from tests.contract.places import Place, SqlitePlace
 
@@ -99,6 +102,32 @@ async def test_a_parking_run_and_a_signal_from_elsewhere_never_miss_each_other(s
         if parked.written[0].has_left:
             assert [one.row.id for one in await worker.claim()] == [run.id]
         assert kinds(await run.write(reads_inbox=True)) == ["signal"]
+
+
+async def test_an_ending_run_and_a_signal_from_elsewhere_either_has_it_in_its_history_or_refuses_it(shared: Place) -> None:
+    owning, sending = await shared.open(), await shared.open()
+    worker = await Worker(owning, "worker-1").register()
+    for number in range(40):
+        run = await worker.run(f"order-{number}")
+        ended = NewRecord(RecordKind.COMPLETED, output=b"1")
+        change = run.change(ending=Finish(RunState.COMPLETED, ended))
+        _, answer = await asyncio.gather(worker.commit(change), sending.send(signal(run.id, "s1"), LIMIT), return_exceptions=True)
+        recorded = [record.kind for records in (await owning.history(run.id)).values() for record in records]
+        assert (RecordKind.SIGNAL in recorded) == (not isinstance(answer, RunEnded)), (answer, recorded)
+        assert await sending.undelivered(10) == []
+
+
+async def test_an_ending_run_and_a_cancel_from_elsewhere_either_ends_cancelled_or_refuses_it(shared: Place) -> None:
+    owning, wanting = await shared.open(), await shared.open()
+    worker = await Worker(owning, "worker-1").register()
+    for number in range(40):
+        run = await worker.run(f"order-{number}")
+        ended = NewRecord(RecordKind.COMPLETED, output=b"1")
+        change = run.change(ending=Finish(RunState.COMPLETED, ended))
+        _, answer = await asyncio.gather(worker.commit(change), wanting.cancel(run.id, 1), return_exceptions=True)
+        row = await owning.run(run.id)
+        assert row is not None
+        assert (row.state is RunState.CANCELLED) == (not isinstance(answer, RunEnded)), (answer, row.state)
 
 
 async def test_two_stores_write_different_runs_at_once_without_loss(shared: Place) -> None:

@@ -8,8 +8,7 @@ from weakref import WeakKeyDictionary
 
 from perdure.authoring.workflow import Workflow
 from perdure.errors import NameTaken, UnknownWorkflow
-from perdure.store.opening import path_of
-from perdure.store.sqlite.database import MEMORY
+from perdure.store.opening import place_of_store
 
 Workflows = Mapping[str, Workflow[..., Any]]
 ANEW = "`await engine.close()`, then open a new one with it: `engine = await Engine(…).open()`"
@@ -51,10 +50,10 @@ class OpenEngines:
 
     def add(self, engine: object, url: str, namespace: str, named: Workflows) -> None:
         """Raises NameTaken where one of them would run what a workflow was before it was defined anew."""
-        path = path_of(url)
-        if path == MEMORY:
+        place = place_of_store(url)
+        if place is None:
             return  # each has its own
-        store = (os.path.abspath(path), namespace, os.getpid())
+        store = (place, namespace, os.getpid())
         for other, loop, theirs in self._open.values():
             stale = [repr(name) for name in named if is_defined_anew(theirs.get(name, named[name]), named[name])]
             if other == store and stale and not loop.is_closed():

@@ -1,5 +1,6 @@
 """From an address to the store behind it."""
 
+import os
 from typing import TYPE_CHECKING
 
 from perdure.clock import Clock, HostClock
@@ -75,6 +76,14 @@ def back_up_store(url: str, target: str) -> int:
     if path == MEMORY:
         raise StoreError("a store in memory ends with its process and has no backup; use a file")
     return back_up(path, target)
+
+
+def place_of_store(url: str) -> str | None:
+    """Names the store within this machine; None where each that opens it has its own. Raises StoreError for another form."""
+    if is_postgresql(url):
+        return url
+    path = path_of(url)
+    return None if path == MEMORY else os.path.abspath(path)
 
 
 def path_of(url: str) -> str:

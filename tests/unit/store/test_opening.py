@@ -29,8 +29,6 @@ async def made_at(path: Path) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://localhost/db",
-        "postgres://x",
         "mysql://x",
         "sqlite://",
         "sqlite:///",

@@ -92,7 +92,7 @@ create table if not exists perdure.inbox (
     id text collate "C" not null,
     topic text not null,
     payload bytea not null,
-    checksum bigint not null,           -- over run, id, topic and payload: the others are given by the database
+    checksum bigint,                    -- over run, id, topic and payload (the others are given by the database); null: unknown
     primary key (namespace, run_id, number, id)
 );
 
