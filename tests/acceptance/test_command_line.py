@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -152,7 +152,11 @@ def wait_until_begun(place: Place) -> None:
 
 def has_open(pid: int, name: str) -> bool:
     """Whether a process has a file of this name open."""
-    return any(link.is_symlink() and os.readlink(link).endswith(name) for link in Path(f"/proc/{pid}/fd").iterdir())
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(link).endswith(name):
+                return True
+    return False
 
 
 def has_pending(pid: int, number: signal.Signals) -> bool:

@@ -111,7 +111,6 @@ async def test_a_client_refuses_an_empty_file(stage: Stage) -> None:
     [
         ("orders.db", "is not the address of a store"),
         ("mysql://localhost/orders", "is not the address of a store"),
-        ("postgresql://localhost/orders", "PostgreSQL is not in this release"),
         ("sqlite://orders.db", "names no file"),
         ("sqlite:///", "names no file"),
         ("sqlite:///orders.db?mode=ro", "no options after a question mark"),

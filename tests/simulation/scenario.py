@@ -155,7 +155,8 @@ class Alarm(logging.Handler):
 
     def unset(self) -> None:
         self._log.removeHandler(self)
-        self._log.level, self._log.propagate = self._before
+        level, self._log.propagate = self._before
+        self._log.setLevel(level)  # which loggers remember, until they are told so
 
     def emit(self, record: logging.LogRecord) -> None:
         self._world.tell(f"log: {record.getMessage()}")

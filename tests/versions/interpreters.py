@@ -48,7 +48,7 @@ def prepared(minor: str, plain: str) -> str | None:
     uv = shutil.which("uv") or shutil.which("uv", path=ROOT / ".tools" / "bin")
     if uv is None:
         return None
-    packages = ["--requirement", "pyproject.toml", "--constraint", "requirements.lock"]
+    packages = ["--requirement", "pyproject.toml", "--extra", "postgresql", "--constraint", "requirements.lock"]
     for command in (["venv", "--clear", "--python", plain, str(folder)], ["pip", "install", "--python", str(python), *packages]):
         made = subprocess.run([uv, *command], cwd=ROOT, capture_output=True, timeout=SECONDS_MOST, check=False)
         if made.returncode != 0:
