@@ -122,6 +122,13 @@ class StoreView:
         found = self.rows("select count(*) from runs where ended_at is null")
         return found[0][0] if found else 0
 
+    def poisoned(self) -> list[str]:
+        """Quarantined because processes died under their code."""
+        return [
+            run_id
+            for (run_id,) in self.rows("select id from runs where state = 'quarantined' and cast(error as text) like '%PoisonedRun%'")
+        ]
+
     def histories(self) -> dict[str, list[HistoryLine]]:
         """Of every run, in order."""
         sql = (
