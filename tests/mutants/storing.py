@@ -21,7 +21,7 @@ COMMITTING = (
     ),
     bug(
         "commit a transactional step before its record",
-        f"{G05}::test_an_unknown_commit_neither_loses_nor_doubles_what_it_wrote[before]",
+        f"{G05}::test_an_unknown_commit_neither_loses_nor_doubles_what_it_wrote[sqlite-before]",
         edits=(
             (
                 "store/sqlite/calls.py",
