@@ -216,6 +216,7 @@ class Connections:
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # it was lost already
                 db.terminate()
         self._idle.clear()
+        await asyncio.sleep(0)  # sockets are closed in the next round of the loop, which may be the last
 
     @property
     def is_foreign(self) -> bool:

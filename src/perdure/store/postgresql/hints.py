@@ -32,6 +32,7 @@ class Hints:
         self._loop = asyncio.get_running_loop()
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._listening: Connection | None = None
+        self._is_connecting = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_news = False
         self._timer: asyncio.TimerHandle | None = None
@@ -72,8 +73,9 @@ class Hints:
         return stop
 
     async def _listen(self) -> None:
-        if self._listening is not None or self._is_closed:
+        if self._listening is not None or self._is_connecting or self._is_closed:
             return
+        self._is_connecting = True  # who watches may come and go meanwhile: one connection is enough
         try:
             self._listening = db = await connect(self._connections.address)
             db.add_termination_listener(self._lost)
@@ -83,6 +85,8 @@ class Hints:
             self._listen_again()
         else:
             self._tell_all()  # something may have been written before
+        finally:
+            self._is_connecting = False
 
     def _lost(self, _db: object) -> None:
         self._listening = None
@@ -127,3 +131,4 @@ class Hints:
         if self._listening is not None:
             self._listening.terminate()
             self._listening = None
+            await asyncio.sleep(0)  # its socket is closed in the next round of the loop, which may be the last
