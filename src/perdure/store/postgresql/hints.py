@@ -131,4 +131,3 @@ class Hints:
         if self._listening is not None:
             self._listening.terminate()
             self._listening = None
-            await asyncio.sleep(0)  # its socket is closed in the next round of the loop, which may be the last
