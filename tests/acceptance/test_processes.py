@@ -109,7 +109,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(fleet: Fleet) -> None:
     supervisor = fleet.start("app.py", "--processes", "2")
     fleet.until(lambda: len(set(fleet.workers())) == 2, "two workers")
     fleet.run("run", "start", "count", "--id", "r", "--input", '{"number": 1}')
-    fleet.until(lambda: any((fleet.folder / "touched").iterdir()), "the first step")
+    fleet.until(lambda: "signal 'go'" in fleet.run("run", "show", "r", "-o", "json"), "the first step is recorded")
     first = set(fleet.workers())
     for pid in first:
         os.kill(pid, signal.SIGKILL)
