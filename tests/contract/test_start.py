@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from perdure.model.records import RecordKind
 from perdure.model.runs import NewRun
 from perdure.model.states import RunState
-from perdure.store.protocol import BadItem, Store
+from perdure.store.protocol import BadItem, Claimant, Store
 from tests.contract.acting import START, ManualClock, Worker, new_run
 from tests.contract.places import Place
 
@@ -49,6 +50,55 @@ async def test_a_start_of_an_ended_run_returns_the_ended_run(store: Store, worke
 
     assert not again.is_new
     assert again.row.state is RunState.COMPLETED
+
+
+async def test_a_run_that_is_claimed_as_it_is_started_stands_as_after_a_claim(store: Store, worker: Worker, clock: ManualClock) -> None:
+    await worker.run("claimed")
+    (usual,) = (await store.load(["claimed"])).values()
+
+    started = await store.start(new_run("started"), Claimant(worker.incarnation, worker.python))
+    claimed = [started.claimed] if started.claimed is not None else await worker.claim()
+
+    (loaded,) = (await store.load(["started"])).values()
+    assert (loaded.row._replace(id="claimed"), loaded.records) == (usual.row, usual.records)
+    assert loaded.row.state is RunState.RUNNING
+    assert [(one.row._replace(key_generation=0), one.started) for one in claimed] == [(loaded.row, loaded.records[0])]
+    assert loaded.records[0].kind is RecordKind.STARTED
+    assert await worker.claim() == []
+    assert (await worker.commit(lists_owned=True)).owned == {"claimed", "started"}
+
+
+async def test_a_run_is_not_claimed_for_a_worker_that_is_dead_or_unknown(store: Store, worker: Worker) -> None:
+    await worker.dies()
+
+    for number, incarnation in enumerate((worker.incarnation, "never seen")):
+        started = await store.start(new_run(f"order-{number}"), Claimant(incarnation, "3.11"))
+        assert started.claimed is None
+        assert started.row.state is RunState.PENDING
+        assert await store.run(f"order-{number}") == started.row
+        assert (await store.load([f"order-{number}"]))[f"order-{number}"].records == []
+
+
+async def test_a_start_of_a_taken_id_claims_nothing(store: Store, worker: Worker) -> None:
+    await store.start(new_run("order-1"))
+
+    again = await store.start(new_run("order-1"), Claimant(worker.incarnation, worker.python))
+
+    assert (again.is_new, again.claimed, again.row.state) == (False, None, RunState.PENDING)
+    assert [one.row.id for one in await worker.claim()] == ["order-1"]
+
+
+async def test_what_was_claimed_as_it_was_started_is_claimed_by_others_when_its_worker_dies(store: Store, worker: Worker) -> None:
+    other = await Worker(store, "worker-2").register()
+    started = await store.start(new_run("order-1"), Claimant(worker.incarnation, worker.python))
+    if started.claimed is None:
+        await worker.claim()
+    await worker.dies()
+
+    (claimed,) = await other.claim()
+
+    assert claimed.row.id == "order-1"
+    assert claimed.row.fencing > started.row.fencing
 
 
 async def test_a_run_that_cannot_be_stored_is_refused_and_its_neighbours_are_not(store: Store) -> None:

@@ -18,6 +18,7 @@ G15 = "tests/acceptance/test_g15_limits.py"
 G16 = "tests/acceptance/test_g16_storage_trouble.py"
 BAD = "tests/acceptance/test_bad_input.py"
 DAMAGE = "tests/acceptance/test_damage.py"
+STARTING = "tests/acceptance/test_starting.py"
 RUNS = "tests/acceptance/test_runs.py"
 TRIES = "tests/acceptance/test_step_tries.py"
 

@@ -1,6 +1,6 @@
 """What could be got wrong about commits, ownership, leases and suspicion."""
 
-from tests.mutants.naming import G01, G02, G05, G09, G10, G11, G16, bug
+from tests.mutants.naming import G01, G02, G05, G09, G10, G11, G16, STARTING, bug
 
 COMMITTING = (
     bug(
@@ -165,12 +165,60 @@ OWNING = (
         ),
     ),
     bug(
+        "claim a run as it is started for a worker that was declared dead",
+        "tests/contract/test_start.py::test_a_run_is_not_claimed_for_a_worker_that_is_dead_or_unknown[sqlite-file]",
+        edits=(
+            (
+                "store/sqlite/starts.py",
+                "    if claimant is not None and checkpoint_of(db, namespace, claimant.incarnation) is None:",
+                "    if claimant is None:",
+            ),
+        ),
+    ),
+    bug(
+        "forget a run whose starter stopped waiting for it",
+        f"{STARTING}::test_a_run_whose_starter_stopped_waiting_while_it_was_written_goes_on_at_once[sqlite]",
+        edits=(
+            (
+                "engine/starting.py",
+                "            self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone\n",
+                "",
+            ),
+        ),
+    ),
+    bug(
+        "forget a run of whose start the reply was lost",
+        f"{STARTING}::test_a_run_that_was_started_although_the_commit_failed_goes_on_at_once[sqlite]",
+        edits=(
+            (
+                "engine/starting.py",
+                "            self._committer.want_owned()  # the reply to an earlier start was lost",
+                "            pass",
+            ),
+            (
+                "engine/starting.py",
+                "            self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone\n",
+                "",
+            ),
+        ),
+    ),
+    bug(
+        "let a start take the turn of runs that wait to be claimed",
+        f"{STARTING}::test_a_start_takes_neither_more_room_than_there_is_nor_the_turn_of_those_who_wait[sqlite]",
+        edits=(("engine/starting.py", "if not self._committer.takes_more or self._room() <= 0:", "if run is None:"),),
+    ),
+    bug(
+        "sleep on although something was asked for while the writer began to listen",
+        "tests/unit/store/test_ear.py::test_what_is_needless_by_now_is_not_waited_for",
+        edits=(("store/sqlite/ear.py", "return not is_needless() and self._hears(seconds)", "return self._hears(seconds)"),),
+    ),
+    bug(
         "do not adopt runs that are owned but not in memory",
         f"{G11}::test_a_run_that_belongs_to_a_worker_but_is_not_in_its_memory_is_adopted",
         edits=(
             (
-                "engine/worker.py",
-                "        for run_id in owned - self.live.keys() - self._loading.wanted:",
+                "engine/ownership.py",
+                "        for run_id in owned - self._live.keys() - self._loading.wanted:",
                 "        for run_id in owned - owned:",
             ),
         ),

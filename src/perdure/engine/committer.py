@@ -170,6 +170,11 @@ class Committer:
             self._wants_claims = True
             self._begin(replace(batch, claims=None))
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether nothing waits for room, neither to be claimed nor to be written."""
+        return self.is_available and not self._wants_claims and len(self._dirty) < 2 * self._settings.batch_rows
+
     def _take_claims(self) -> Claims | None:
         backlog = len(self._dirty)  # first things first: what waits to be written holds memory until it is
         room = min(self._settings.claim_page, self._room(), 2 * self._settings.batch_rows - backlog)

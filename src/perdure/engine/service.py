@@ -133,14 +133,9 @@ class Engine(Client):
         return self._home is None or asyncio.get_running_loop() is self._home
 
     async def _store_start(self, run: NewRun) -> Started:
-        is_mine = run.workflow in self._workflows and self._is_at_home()
-        if is_mine and self._store.shares_commits:
-            self.worker.claim_along()
+        if run.workflow not in self._workflows or not self._is_at_home():
             return await self._store.start(run)
-        started = await self._store.start(run)
-        if is_mine:
-            self.worker.claim_soon()
-        return started
+        return await self.worker.starting.start(run)
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
         if not self._is_at_home():

@@ -19,9 +19,11 @@ from perdure.engine.lingering import Lingering
 from perdure.engine.live import LiveRun
 from perdure.engine.loading import Loading
 from perdure.engine.lookout import Lookout
+from perdure.engine.ownership import Ownership
 from perdure.engine.patience import insist
 from perdure.engine.ports import Ports
 from perdure.engine.retention import purge_for_ever
+from perdure.engine.starting import Starting
 from perdure.engine.suspects import Suspects
 from perdure.engine.tenure import Tenure
 from perdure.errors import StoreError
@@ -30,7 +32,7 @@ from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
 from perdure.store.endings import Continue, Finish, Park
-from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Loaded, Store, Written
+from perdure.store.protocol import Change, Checkpoint, Claimant, Claimed, Committed, Loaded, Store, Written
 
 log = logging.getLogger("perdure.engine")
 
@@ -70,9 +72,11 @@ class Worker:
         self._clock_steps = ClockSteps(ports.clock, self.loop, settings.clock_step_seconds)
         self._suspects = Suspects(settings, self.loop, self._crumbs, self.live, self._committer.want_claims)
         self._loading = Loading(store, self.loop, settings, self._loaded, self._spawn)
+        self.starting = Starting(store, self._committer, self.loop, self.live, self._claimant, self._room, self._began, self.claim_soon)
         self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
+        self._ownership = Ownership(self.live, self._loading, self._committer, lambda: store.owned_count(self.incarnation), self._drop)
         self._activation = Activation(
             self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._lingering.add, self._crumbs
         )
@@ -181,7 +185,10 @@ class Worker:
     def _room(self) -> int:
         if self._is_stopping or not self._committer.is_available or self._suspects.forbid_claims(self._is_alone()):
             return 0
-        return self._settings.runs_in_memory - len(self.live) - len(self._loading.wanted)
+        return self._settings.runs_in_memory - len(self.live) - len(self._loading.wanted) - self.starting.under_way
+
+    def _claimant(self) -> Claimant:
+        return Claimant(self.incarnation, self._python)
 
     def _is_alone(self) -> bool:
         """Whether a suspect could be run now with nothing else in this process."""
@@ -250,16 +257,13 @@ class Worker:
                 except Exception as error:
                     self._activation.spoiled(run, error)
         for claimed in done.claimed:
-            try:
-                self._claimed(claimed)
-            except Exception as error:  # put back: it is owned, and the next sweep finds that memory lacks it
-                log.error("run %s could not be taken up; the next sweep tries again", claimed.row.id, exc_info=error)
+            self._claimed(claimed)
         if done.suspects_wait and self._suspects.make_room():
             self._committer.want_claims()
         if done.has_more:
             self._committer.want_claims()
         if done.owned is not None:
-            self._compare_owned(done.owned)
+            self._ownership.compare(done.owned)
         self._attempts.begin_put_off()
         self._loading.load_next()
 
@@ -304,7 +308,18 @@ class Worker:
         if run.released:
             self._attempts.begin_released(run)
 
+    def _began(self, claimed: Claimed) -> None:
+        """Of another life, or while this one ends, it is claimed like others that nobody holds."""
+        if claimed.row.owner == self.incarnation and not self._is_stopping:
+            self._claimed(claimed)
+
     def _claimed(self, claimed: Claimed) -> None:
+        try:
+            self._hold(claimed)
+        except Exception as error:  # put back: it is owned, and the next sweep finds that memory lacks it
+            log.error("run %s could not be taken up; the next sweep tries again", claimed.row.id, exc_info=error)
+
+    def _hold(self, claimed: Claimed) -> None:
         row = claimed.row
         if claimed.strikes:
             self._suspects.was_claimed(row.id, claimed.strikes)
@@ -320,21 +335,10 @@ class Worker:
             self._loading.add(row.id)
 
     async def _check_owned(self) -> None:
-        """Let the next checkpoint compare, unless there is nothing on either side: an idle worker need not write."""
         has_stepped = self._clock_steps.has_stepped_forward()
         for run in self.live.values():
             self._activation.look_again(run, has_stepped)
-        if self.live or self._loading.wanted or await self._store.owned_count(self.incarnation):
-            self._committer.want_owned()
-
-    def _compare_owned(self, owned: frozenset[str]) -> None:
-        """Adopt what the store says is mine and memory lacks: a claim whose reply was lost must not strand its runs."""
-        for run_id in owned - self.live.keys() - self._loading.wanted:
-            log.warning("run %s belongs to this worker but was not in memory; it is taken up", run_id)
-            self._loading.add(run_id)
-        for run_id in self.live.keys() - owned:
-            log.warning("run %s does not belong to this worker any more; it is dropped", run_id)
-            self._drop(self.live[run_id])
+        await self._ownership.check()
 
     def _refused(self, run_id: str, reason: str) -> None:
         """The store does not take what this run has to write; its neighbours are not concerned."""

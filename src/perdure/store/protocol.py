@@ -198,9 +198,18 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimant:
+    """A worker that has room for a run that it starts itself."""
+
+    incarnation: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     row: RunRow
     is_new: bool
+    claimed: Claimed | None = None  # by the claimant, in the same transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +328,11 @@ class Store(Oversight, Protocol):
         Missing runs are left out; a damaged record or row is reported with its run, never raised.
         """
 
-    async def start(self, run: NewRun) -> Started:
-        """Insert, or return what stands under this id; never raises for a taken id."""
+    async def start(self, run: NewRun, claimant: Claimant | None = None) -> Started:
+        """Insert, or return what stands under this id; never raises for a taken id.
+
+        A new run may be claimed for `claimant` in the same transaction, unless that one is no live worker.
+        """
 
     async def send(self, signal: NewSignal, limit: int) -> None:
         """Store it once per key and, in the same transaction, make the run due if it is waiting and unowned.

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from perdure.errors import StoreError
-from perdure.store.protocol import Checkpoint, Committed
+from perdure.model.runs import NewRun
+from perdure.store.protocol import Checkpoint, Claimant, Committed, Started
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.sqlite.transactions import Connection, Done, Failed, Function, Outcome, Transactions
 
@@ -32,6 +33,11 @@ class LifeStore(SqliteStore):
     async def checkpoint(self, batch: Checkpoint) -> Committed:
         self.batch = batch
         return await super().checkpoint(batch)
+
+    async def start(self, run: NewRun, claimant: Claimant | None = None) -> Started:
+        """Without the claim: it comes with a checkpoint, like all others before and after which a process can be killed."""
+        del claimant
+        return await super().start(run)
 
     @property
     def locks_folder(self) -> None:

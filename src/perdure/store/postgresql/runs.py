@@ -1,4 +1,4 @@
-"""Starts, reads and lists runs."""
+"""Inserts, reads and lists runs."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from perdure.store.postgresql.columns import columns
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.generations import generations
 from perdure.store.postgresql.scope import Scope
-from perdure.store.protocol import Loaded, Started, Summary
+from perdure.store.protocol import Loaded, Summary
 from perdure.store.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
 
 RUN_WIDTH = 18
@@ -36,30 +36,6 @@ async def insert(db: Connection, scope: Scope, runs: Sequence[NewRun]) -> dict[s
     rows = [(run.id, run.workflow, run.input, run.input_hash, run.seed, input_checksum(run)) for run in first]
     found = await db.fetch(scope.sql("runs", "insert"), scope.namespace, *columns(rows, 6), scope.now())
     return {row["id"]: row["created_at"] for row in found}
-
-
-def started(run: NewRun, created_at: Instant) -> Started:
-    """As it was just inserted."""
-    row = RunRow(
-        run.id,
-        run.workflow,
-        RunState.PENDING,
-        generation=0,
-        input=run.input,
-        input_hash=run.input_hash,
-        seed=run.seed,
-        python=None,
-        needs_python=False,
-        created_at=created_at,
-        ended_at=None,
-        owner=None,
-        wake_at=created_at,
-        issued=0,
-        note=None,
-        waiting_for=None,
-        error=None,
-    )
-    return Started(row, True)
 
 
 # ── rows and lists ───────────────────────────────────────────────────────────────────────────────────────────────────

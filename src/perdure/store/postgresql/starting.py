@@ -9,6 +9,7 @@ from perdure.store.postgresql.connections import Connections
 from perdure.store.postgresql.failures import DataRefused
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import BadItem, Started
+from perdure.store.starts import started
 
 RUNS_AT_ONCE = 500
 Asked = tuple[NewRun, "asyncio.Future[Started]"]
@@ -58,9 +59,9 @@ class Starting:
         except Exception as error:  # handed to everyone who asked
             self._fail(page, error)
         else:
-            for (_, answer), started in zip(page, found, strict=True):
+            for (_, answer), each in zip(page, found, strict=True):
                 if not answer.done():
-                    answer.set_result(started)
+                    answer.set_result(each)
 
     def _fail(self, page: list[Asked], error: Exception) -> None:
         for _, answer in page:
@@ -72,12 +73,9 @@ class Starting:
         found: list[Started | None] = []
         for run in asked:
             created_at = new.pop(run.id, None)  # of two with one id only the first is new
-            found.append(None if created_at is None else runs.started(run, created_at))
-        missing = sorted({run.id for run, started in zip(asked, found, strict=True) if started is None})
+            found.append(None if created_at is None else started(run, created_at))
+        missing = sorted({run.id for run, one in zip(asked, found, strict=True) if one is None})
         known = await self._connections.read(lambda db: runs.read_runs(db, self._scope, missing)) if missing else {}
-        gone = [run for run, started in zip(asked, found, strict=True) if started is None and run.id not in known]
+        gone = [run for run, one in zip(asked, found, strict=True) if one is None and run.id not in known]
         again = iter(await self._inserted(gone) if gone else ())  # deleted between the two statements
-        return [
-            started or (Started(known[run.id], False) if run.id in known else next(again))
-            for run, started in zip(asked, found, strict=True)
-        ]
+        return [one or (Started(known[run.id], False) if run.id in known else next(again)) for run, one in zip(asked, found, strict=True)]

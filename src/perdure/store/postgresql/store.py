@@ -36,7 +36,7 @@ from perdure.store.postgresql.places import locks_folder
 from perdure.store.postgresql.renewer import Renewer
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.starting import Starting
-from perdure.store.protocol import Checkpoint, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
+from perdure.store.protocol import Checkpoint, Claimant, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
 from perdure.store.sqlite.pages import Pages
 
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -208,7 +208,8 @@ class PostgresqlStore:
     async def load(self, run_ids: Sequence[str], bytes_most: int | None = None) -> Mapping[str, Loaded]:
         return await self.connections.read(lambda db: runs.load(db, self._scope, run_ids, bytes_most))
 
-    async def start(self, run: NewRun) -> Started:
+    async def start(self, run: NewRun, claimant: Claimant | None = None) -> Started:
+        del claimant  # whose next checkpoint claims it
         self.connections.refuse_misuse()
         started = await self._starting.start(run)
         self._hints.tell()

@@ -1,4 +1,4 @@
-"""Starts, reads and lists runs."""
+"""Reads and lists runs."""
 
 import json
 from collections.abc import Sequence
@@ -6,20 +6,19 @@ from dataclasses import dataclass
 
 import apsw
 
-from perdure.clock import Clock, Instant
+from perdure.clock import Instant
 from perdure.errors import CorruptedHistory
 from perdure.model.findings import Group
 from perdure.model.generations import seed_of
 from perdure.model.records import Record
-from perdure.model.runs import AttemptRow, NewRun, RunRow
+from perdure.model.runs import AttemptRow, RunRow
 from perdure.model.states import RunState
 from perdure.store.generations import ALL_POSITIONS, FIRST, Part
-from perdure.store.protocol import BadItem, Loaded, Started, Summary
+from perdure.store.protocol import Loaded, Summary
 from perdure.store.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
-from perdure.store.sqlite.failures import REFUSES_DATA
 from perdure.store.sqlite.generations import generation, lineage
 from perdure.store.sqlite.queries import named_queries
-from perdure.store.sqlite.statements import change, fetch
+from perdure.store.sqlite.statements import fetch
 
 SQL = named_queries("runs")
 LATEST = (2**62, "")
@@ -33,44 +32,6 @@ class Place:
 
     generation: int
     position: int
-
-
-def start(db: apsw.Connection, namespace: str, clock: Clock, run: NewRun) -> Started:
-    now = clock.now()
-    values = (namespace, run.id, run.workflow, run.input, run.input_hash, run.seed, input_checksum(run), now)
-    try:
-        is_new = change(db, SQL["insert"], values) == 1
-    except REFUSES_DATA as error:
-        raise BadItem(repr(run.id), f"cannot be stored: {error}") from error
-    if is_new:
-        return Started(new_row(run, now), True)
-    row = read_run(db, namespace, run.id)
-    assert row is not None
-    return Started(row, False)
-
-
-def new_row(run: NewRun, now: Instant) -> RunRow:
-    """As it was just inserted."""
-    return RunRow(
-        run.id,
-        run.workflow,
-        RunState.PENDING,
-        generation=0,
-        input=run.input,
-        input_hash=run.input_hash,
-        seed=run.seed,
-        python=None,
-        needs_python=False,
-        created_at=now,
-        ended_at=None,
-        owner=None,
-        wake_at=now,
-        issued=0,
-        note=None,
-        waiting_for=None,
-        error=None,
-        fencing=0,
-    )
 
 
 def read_run(db: apsw.Connection, namespace: str, run_id: str) -> RunRow | None:

@@ -13,7 +13,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
 from perdure.settings import DEFAULTS
-from perdure.store.protocol import Checkpoint, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
+from perdure.store.protocol import Checkpoint, Claimant, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
 from perdure.store.sqlite import (
     checkpoints,
     claims,
@@ -24,6 +24,7 @@ from perdure.store.sqlite import (
     runs,
     schema,
     signals,
+    starts,
     stranded,
     surveys,
     troubles,
@@ -225,8 +226,8 @@ class SqliteStore:
     async def load(self, run_ids: Sequence[str], bytes_most: int | None = None) -> Mapping[str, Loaded]:
         return await self.runner.read(partial(runs.load, namespace=self._namespace, run_ids=run_ids, bytes_most=bytes_most))
 
-    async def start(self, run: NewRun) -> Started:
-        return await self.runner.write(partial(runs.start, namespace=self._namespace, clock=self._clock, run=run))
+    async def start(self, run: NewRun, claimant: Claimant | None = None) -> Started:
+        return await self.runner.write(partial(starts.start, namespace=self._namespace, clock=self._clock, run=run, claimant=claimant))
 
     async def send(self, signal: NewSignal, limit: int) -> None:
         await self.runner.write(partial(signals.send, namespace=self._namespace, clock=self._clock, signal=signal, limit=limit))

@@ -1,7 +1,8 @@
 -- name: insert
 -- One row, or none where the id is taken: what stands there is not touched.
-insert into runs (namespace, id, workflow, state, generation, input, input_hash, seed, checksum, only_python, created_at, wake_at, issued)
-values (?1, ?2, ?3, 'pending', 0, ?4, ?5, ?6, ?7, '', ?8, ?8, 0)
+insert into runs (namespace, id, workflow, state, generation, input, input_hash, seed, checksum, python, only_python, created_at, owner,
+    wake_at, issued, fencing)
+values (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, '', ?10, ?11, ?12, 0, ?13)
 on conflict do nothing;
 
 -- name: run

@@ -1,0 +1,63 @@
+"""Runs that the worker's own engine starts: where there is room they are its own from the beginning, without a claim."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from perdure.engine.committer import Committer
+from perdure.engine.live import LiveRun
+from perdure.model.runs import NewRun
+from perdure.store.protocol import Claimant, Claimed, Started, Store
+
+
+class Starting:
+    """`room`: for how many more runs. `began` takes one that is mine now, in a plain callback: workflow code runs in no task."""
+
+    def __init__(
+        self,
+        store: Store,
+        committer: Committer,
+        loop: asyncio.AbstractEventLoop,
+        live: Mapping[str, LiveRun],
+        claimant: Callable[[], Claimant],
+        room: Callable[[], int],
+        began: Callable[[Claimed], None],
+        claim_soon: Callable[[], None],
+    ) -> None:
+        self.under_way = 0
+        """Runs that may be mine already and will need room."""
+        self._store = store
+        self._committer = committer
+        self._loop = loop
+        self._live = live
+        self._claimant = claimant
+        self._room = room
+        self._began = began
+        self._claim_soon = claim_soon
+
+    async def start(self, run: NewRun) -> Started:
+        """Where others wait to be claimed, it waits with them."""
+        if not self._committer.takes_more or self._room() <= 0:
+            started = await self._store.start(run)
+            self._claim_soon()
+            return started
+        claimant = self._claimant()
+        self.under_way += 1
+        try:
+            started = await self._store.start(run, claimant)
+        except BaseException:
+            self.under_way -= 1
+            self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone
+            raise
+        if started.claimed is not None:
+            self._loop.call_soon(self._begin, started.claimed)
+            return started
+        self.under_way -= 1
+        if started.row.owner is None:
+            self._claim_soon()
+        elif started.row.owner == claimant.incarnation and run.id not in self._live:
+            self._committer.want_owned()  # the reply to an earlier start was lost
+        return started
+
+    def _begin(self, claimed: Claimed) -> None:
+        self.under_way -= 1
+        self._began(claimed)
