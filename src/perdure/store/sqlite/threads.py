@@ -37,7 +37,7 @@ class ThreadRunner:
         self._loop = asyncio.get_running_loop()
         self._generation = _forks
         self._renewer = Renewer(database)
-        self._writer = Writer(Transactions(database, commit), self._loop, self._renewer)
+        self._writer = Writer(Transactions(database, commit), self._loop, self._renewer, f"{database.path}-wal")
         self._reader = Reader(database, self._loop)
         self._closed: asyncio.Future[None] | None = None
 

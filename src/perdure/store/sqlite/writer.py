@@ -5,22 +5,20 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future as BlockingFuture
+from contextlib import closing
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import apsw
 
 from perdure.store.sqlite.renewer import Renewer
 from perdure.store.sqlite.transactions import Done, Failed, Function, Outcome, Transactions
+from perdure.store.sqlite.vigil import Vigil
 
 T = TypeVar("T")
 log = logging.getLogger("perdure.store")
 
 FUNCTIONS_IN_ONE_TRANSACTION = 500
-POLL_SECONDS = 0.012  # how often an idle writer looks for what other processes wrote, while somebody wants to know: 0.6 % of a core
-QUICK_POLL_SECONDS = 0.003
-QUICK_POLLS = 60  # after something was written, by us or others: more often comes soon
 YIELD_SECONDS = 0.0015  # SQLite looks for its lock every millisecond: this long it is left free for processes that wait for it
 YIELDED_TRANSACTIONS = 100  # so often after another process wrote; while we are alone nothing is left free
 CLOSE_SECONDS = 30.0  # a thread that hangs in the kernel longer than this is left behind
@@ -56,10 +54,10 @@ Item = list[Asked] | AskedNow | LookAround | Stop
 class Writer:
     """One transaction is under way at a time; the next one gathers on the event loop."""
 
-    def __init__(self, transactions: Transactions, loop: asyncio.AbstractEventLoop, renewer: Renewer) -> None:
+    def __init__(self, transactions: Transactions, loop: asyncio.AbstractEventLoop, renewer: Renewer, wal: str) -> None:
         self._transactions = transactions
         self._loop = loop
-        self._items: SimpleQueue[Item] = SimpleQueue()
+        self._vigil: Vigil[Item] = Vigil(transactions, wal)
         self._gathering: list[Asked] = []
         self._creates = False
         self._is_scheduled = False
@@ -70,7 +68,6 @@ class Writer:
         self._stopped: asyncio.Future[None] = loop.create_future()
         self._renewer = renewer
         self._renewals = 0
-        self._quick_polls_left = 0
         self._yields_left = 0
         self._free_since = 0.0
         self._pause = threading.Event()  # never set
@@ -86,7 +83,7 @@ class Writer:
     def abandon(self) -> None:
         """While it opens."""
         self._opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())  # nobody else asks what became of it
-        self._items.put(Stop())
+        self._vigil.put(Stop())
 
     def ask(self, function: Function[T]) -> Awaitable[T]:
         answer = self._loop.create_future()
@@ -97,14 +94,14 @@ class Writer:
     def ask_now(self, function: Function[T]) -> T:
         """From any thread."""
         answer: BlockingFuture[T] = BlockingFuture()
-        self._items.put(AskedNow(function, answer))
+        self._vigil.put(AskedNow(function, answer))
         return answer.result()
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         place = object()
         self._callbacks[place] = callback
         self._transactions.watches = True
-        self._items.put(LookAround())
+        self._vigil.put(LookAround())
 
         def stop() -> None:
             self._callbacks.pop(place, None)
@@ -120,7 +117,7 @@ class Writer:
         while self._gathering or self._is_under_way:
             self._drained = self._loop.create_future()
             await self._drained
-        self._items.put(Stop())
+        self._vigil.put(Stop())
         async with asyncio.timeout(CLOSE_SECONDS):
             await asyncio.shield(self._stopped)
         self._thread.join()
@@ -137,7 +134,7 @@ class Writer:
         del self._gathering[:FUNCTIONS_IN_ONE_TRANSACTION]
         if batch:
             self._is_under_way = True
-            self._items.put(batch)
+            self._vigil.put(batch)
         else:
             self._go_on()
 
@@ -166,9 +163,10 @@ class Writer:
             self._loop.call_soon_threadsafe(answer, self._opened, Failed(error))
             return
         try:
-            self._loop.call_soon_threadsafe(answer, self._opened, Done(None))
-            while self._serve():
-                pass
+            with closing(self._vigil):
+                self._loop.call_soon_threadsafe(answer, self._opened, Done(None))
+                while self._serve():
+                    pass
         except RuntimeError:
             self._transactions.close()
             if self._loop.is_closed():  # with the store still open: nobody is left to answer to
@@ -181,30 +179,21 @@ class Writer:
         self._loop.call_soon_threadsafe(answer, self._stopped, Done(None))
 
     def _serve(self) -> bool:
-        """One item; False after the last."""
-        try:
-            item = self._items.get(timeout=self._patience())
-        except Empty:  # nothing to do: the moment to look
-            self._quick_polls_left -= 1
-            self._transactions.look_for_others()
-        else:
-            if isinstance(item, Stop):
-                return False
-            self._quick_polls_left = QUICK_POLLS
+        """One item at most; False after the last."""
+        item = self._vigil.next()
+        if isinstance(item, Stop):
+            return False
+        if item is not None:
             self._do(item)
         if self._transactions.others_wrote:
             self._transactions.others_wrote = False
-            self._quick_polls_left = QUICK_POLLS
-            if self._renewals == self._renewer.commits:
+            are_others = self._renewals == self._renewer.commits  # else it was this process, renewing its lease
+            self._renewals = self._renewer.commits
+            if are_others:
                 self._yields_left = YIELDED_TRANSACTIONS
-            self._renewals = self._renewer.commits  # who wrote was this process, renewing its lease
+            self._vigil.noticed(are_others=are_others)
             self._loop.call_soon_threadsafe(self._tell)
         return True
-
-    def _patience(self) -> float | None:
-        if not self._transactions.watches:
-            return None
-        return QUICK_POLL_SECONDS if self._quick_polls_left > 0 else POLL_SECONDS
 
     def _yield_to_others(self) -> None:
         """Else a process that commits without a pause starves the others: they find its lock taken whenever they look."""
