@@ -16,7 +16,7 @@ class Oversight(Protocol):
         """What endangers this store itself: settings, disk, rights. Writes nothing, but waits for its turn to write."""
 
     async def groups(self) -> Sequence[Group]:
-        """The unfinished runs by state, workflow and Python. Looks at every run."""
+        """The unfinished runs by state, workflow and Python. Looks at each of them."""
 
     async def newest(self) -> Instant | None:
         """When the last run was started."""

@@ -53,6 +53,7 @@ def test_every_query_can_be_prepared_and_touches_its_tables_by_key(db: apsw.Conn
         ("runs", "listed", "INDEX runs_listed (namespace=? AND (created_at,id)<(?,?))"),
         ("runs", "listed_of_state", "INDEX runs_by_state (namespace=? AND state=? AND (created_at,id)<(?,?))"),
         ("runs", "listed_of_workflow", "INDEX runs_by_workflow (namespace=? AND workflow=? AND state=? AND (created_at,id)<(?,?))"),
+        ("runs", "groups", "INDEX runs_by_state (namespace=? AND state=?)"),
         ("removal", "expired", "COVERING INDEX runs_ended (namespace=? AND state=? AND ended_at<?)"),
         ("removal", "records", "COVERING INDEX sqlite_autoindex_history_1 (namespace=? AND run_id=?)"),
         ("requests", "any", "PRIMARY KEY (namespace=?)"),

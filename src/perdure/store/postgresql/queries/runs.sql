@@ -58,7 +58,8 @@ order by created_at desc, id desc limit $4;
 -- name: groups
 -- The unfinished runs by state, workflow and Python, and when the first of each is or was due.
 select state, workflow, only_python, count(*), min(wake_at) from perdure.runs
-where namespace = $1 and ended_at is null group by state, workflow, only_python;
+where namespace = $1 and state in ('pending', 'running', 'waiting', 'paused', 'quarantined')
+group by state, workflow, only_python;
 
 -- name: newest
 -- When the last run was started.
