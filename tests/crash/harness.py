@@ -125,7 +125,6 @@ class Harness:
 
     def check(self) -> checker.Evidence:
         """When nothing is under way any more."""
-        self.server.catch_up()
         evidence = checker.gather(self.store, self.server.effects)
         wrong = checker.violations(evidence)
         assert not wrong, "\n".join([*wrong, self.said()])
