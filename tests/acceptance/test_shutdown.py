@@ -59,10 +59,13 @@ PROGRAM = """
 import asyncio, sys
 from perdure import Engine, receive, step, workflow
 
+ready = asyncio.Event()
+
 @step
 async def long() -> str:
     if "again" not in sys.argv:
         print("began", flush=True)
+        ready.set()
         await asyncio.Event().wait()
     return "done"
 
@@ -70,19 +73,16 @@ async def long() -> str:
 async def flow() -> str:
     return await long()
 
-async def serve(ready):
+async def serve():
     async with Engine("sqlite:///" + sys.argv[1], [flow]) as engine:
         await engine.start(flow, id="order")
         if "again" in sys.argv:
             print(await engine.run("order").result(30))
             return
-        await asyncio.sleep(0.5)
-        ready.set()
         await asyncio.Event().wait()
 
 async def main():
-    ready = asyncio.Event()
-    task = asyncio.create_task(serve(ready))
+    task = asyncio.create_task(serve())
     if "again" in sys.argv:
         await task
     else:
