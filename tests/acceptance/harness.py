@@ -26,7 +26,7 @@ from tests.server import ask, in_postgresql, new_address
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 10.0  # of a test, before what it waits for is said to be missing
+PATIENCE_SECONDS = 30.0  # of a test, before what it waits for is said to be missing
 LOOKS_EVERY_SECONDS = 0.02  # where no hint says that something has changed
 CALM = Settings(linger_seconds=0.0, poll_seconds=0.05, store_retry_seconds_first=0.005, store_retry_seconds_most=0.02)
 """Idle runs leave memory at once, so that every wait is also a replay; failing stores are asked again soon."""

@@ -75,15 +75,23 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "app.py").write_text(dedent(APP))
+        (folder / "said").touch()
         self.environment = os.environ | {"PERDURE_STORE": f"sqlite:///{folder / 'store.db'}"}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def worker(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Running and ready."""
+        ready = self.said.count(" runs fail")
         command = [sys.executable, "-m", "perdure", "worker", "app.py", *arguments]
         with (self.folder / "said").open("ab") as said:
             process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stderr=said)
         self._processes.append(process)
+        self.until(lambda: self.said.count(" runs fail") > ready)
         return process
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
 
     def fail(self, run_id: str) -> None:
         command = [sys.executable, "-m", "perdure", "run", "start", "fail", "--id", run_id, "--wait", "--timeout", "30"]
@@ -91,7 +99,7 @@ class Place:
         assert done.returncode == 1, done.stderr
 
     def until(self, condition: Callable[[], object]) -> None:
-        wait_until(condition, "what the worker was to do", told=(self.folder / "said").read_text)
+        wait_until(condition, "what the worker was to do", told=lambda: self.said)
 
     def end(self) -> None:
         for process in self._processes:
@@ -110,7 +118,6 @@ def test_the_webhook_gets_each_failed_run_once_although_workers_are_killed(place
     receiver = receive()
     for number in range(3):
         process = place.worker("--on-trouble-webhook", receiver.url)
-        place.until((place.folder / "store.db").exists)
         place.fail(f"order-{number}")
         place.until(lambda number=number: len(receiver.posts) > number)
         place.until(lambda: not untold(place))
@@ -132,7 +139,6 @@ def test_the_webhook_gets_each_failed_run_once_although_workers_are_killed(place
 
 def test_what_failed_while_nobody_listened_is_told_by_the_next_worker_that_does(place: Place, receive: Callable[..., Receiver]) -> None:
     process = place.worker()
-    place.until((place.folder / "store.db").exists)
     place.fail("order-1")
     process.kill()
     process.wait()
@@ -150,7 +156,6 @@ with open("told", "a") as told:
 """
     (place.folder / "notify.py").write_text(script)
     place.worker("--on-trouble-command", f"{sys.executable} notify.py")
-    place.until((place.folder / "store.db").exists)
     place.fail("order-1")
     told = place.folder / "told"
     place.until(lambda: told.exists() and told.read_text())

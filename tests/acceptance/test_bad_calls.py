@@ -98,14 +98,14 @@ CALLS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
 async def test_a_call_with_what_makes_no_sense_names_it_and_changes_nothing(stage: Stage, name: str) -> None:
     call, values = CALLS[name]
     engine = await stage.engine(flow)
-    await (await engine.start(flow, id="there")).result(10)
+    await (await engine.start(flow, id="there")).result(30)
     before = stage.content()
 
     for value in values:
         await refused(lambda value=value: call(engine, value), BadInput, EncodeError, UnknownWorkflow, ValueError, TypeError)
 
     assert stage.content() == before
-    assert await (await engine.start(flow, 3)).result(10) == 3
+    assert await (await engine.start(flow, 3)).result(30) == 3
 
 
 @pytest.mark.parametrize("method", ["status", "history", "cancel", "pause", "resume", "retry", "delete", "result", "signal"])
@@ -263,6 +263,6 @@ async def test_what_makes_no_sense_inside_a_workflow_can_be_caught_there_and_rec
     engine = await stage.engine(tries)
     run = await engine.start(tries, name)
 
-    assert await run.result(10) == []
+    assert await run.result(30) == []
     assert [record.kind for record in await run.history()] == ["started", "completed"]
     assert (await run.status()).note is None

@@ -72,7 +72,7 @@ async def test_arguments_given_by_name_of_the_workflow_are_checked_by_the_worker
     run = await (await stage.client()).start("buy", {"item": "book", "count": "many"})
 
     with pytest.raises(RunFailed, match=r"order\.count"):
-        await run.result(10)
+        await run.result(30)
 
 
 async def test_arguments_that_have_no_json_form_are_refused_with_the_field_named(stage: Stage) -> None:
@@ -136,7 +136,7 @@ async def test_a_result_that_cannot_be_stored_fails_that_step_at_once_with_its_n
     engine = await stage.engine(flow)
     run = await engine.start(flow)
 
-    assert "result of step make" in await run.result(10)
+    assert "result of step make" in await run.result(30)
     assert tries == 1
     assert [(one.kind, one.attempt) for one in await run.history()] == [("started", 0), ("step_failed", 1), ("completed", 0)]
 
@@ -153,7 +153,7 @@ async def test_arguments_of_a_step_that_cannot_be_stored_are_refused_before_it_b
     engine = await stage.engine(flow)
     run = await engine.start(flow)
 
-    assert "step keep" in await run.result(10)
+    assert "step keep" in await run.result(30)
     assert await kinds(run) == ["started", "completed"]
 
 
@@ -164,7 +164,7 @@ async def test_a_result_of_a_workflow_that_cannot_be_stored_fails_the_run(stage:
 
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed, match="result of workflow flow"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
 
 
 async def test_a_signal_that_does_not_fit_what_is_received_is_an_error_there_and_the_next_one_is_received(stage: Stage) -> None:
@@ -183,7 +183,7 @@ async def test_a_signal_that_does_not_fit_what_is_received_is_an_error_there_and
     await run.signal("number", "many")
     await run.signal("number", 5)
 
-    first, second = await run.result(10)
+    first, second = await run.result(30)
     assert "signal number" in first
     assert second == 5
 
@@ -221,7 +221,7 @@ async def test_negative_nan_and_huge_durations_are_refused_in_workflow_code(stag
         return "never"
 
     engine = await stage.engine(flow)
-    assert "timeout" in await (await engine.start(flow)).result(10)
+    assert "timeout" in await (await engine.start(flow)).result(30)
 
 
 @pytest.mark.parametrize("length", [math.nan, math.inf, 1e15], ids=str)
@@ -235,7 +235,7 @@ async def test_a_sleep_without_end_is_refused_with_its_line(stage: Stage, length
         return "never"
 
     engine = await stage.engine(flow)
-    said = await (await engine.start(flow)).result(10)
+    said = await (await engine.start(flow)).result(30)
     assert "nan" in said.lower() or ("must be finite" in said and "test_bad_input.py" in said)
 
 
@@ -249,7 +249,7 @@ async def test_a_moment_without_a_time_zone_is_refused(stage: Stage) -> None:
         return "never"
 
     engine = await stage.engine(flow)
-    assert "has no time zone; use datetime.now(UTC)" in await (await engine.start(flow)).result(10)
+    assert "has no time zone; use datetime.now(UTC)" in await (await engine.start(flow)).result(30)
 
 
 @pytest.mark.parametrize(
@@ -295,4 +295,4 @@ async def test_waiting_inside_a_step_says_where_it_works(stage: Stage) -> None:
         return "never"
 
     engine = await stage.engine(flow)
-    assert "works inside a workflow only" in await (await engine.start(flow)).result(10)
+    assert "works inside a workflow only" in await (await engine.start(flow)).result(30)

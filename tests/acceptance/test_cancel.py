@@ -116,7 +116,7 @@ ALL = [*WAITING, is_in_a_step, does_many_things, is_shielded]
 
 async def is_cancelled(run: Run) -> None:
     with pytest.raises(RunCancelled, match=run.id):
-        await run.result(10)
+        await run.result(30)
     assert (await run.status()).state == "cancelled"
 
 
@@ -363,7 +363,7 @@ async def test_a_run_that_has_ended_otherwise_cannot_be_cancelled_and_stays_as_i
     engine = await stage.engine(receives)
     run = await engine.start(receives)
     await run.signal("word", 7)
-    assert await run.result(10) == 7
+    assert await run.result(30) == 7
     before = stage.content()
 
     with pytest.raises(RunEnded, match="completed"):
@@ -411,7 +411,7 @@ async def test_f20_whoever_races_completion_with_a_cancel_finds_what_was_acknowl
         answers = await asyncio.gather(*(ways if number % 2 else ways[::-1]), return_exceptions=True)
         was_cancelled = not any(isinstance(one, RunEnded) and "cancelled any more" in str(one) for one in answers)
         try:
-            await run.result(10)
+            await run.result(30)
         except RunCancelled:
             pass  # as it should be where the cancel was acknowledged
         return was_cancelled, (await run.status()).state

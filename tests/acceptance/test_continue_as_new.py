@@ -45,7 +45,7 @@ async def test_the_result_is_waited_for_through_all_generations_and_each_has_key
     engine = await stage.engine(subscription)
     run = await engine.start(subscription, 4, id="years")
 
-    assert await run.result(10) == "4 months"
+    assert await run.result(30) == "4 months"
     assert keys == [f"default/years/{number}/0" for number in range(4)]
     assert len(set(drawn)) == 4
     assert stage.sql("select generation, state from runs") == [(3, "completed")]
@@ -53,16 +53,16 @@ async def test_the_result_is_waited_for_through_all_generations_and_each_has_key
 
 async def test_the_same_start_is_still_the_same_run(stage: Stage) -> None:
     engine = await stage.engine(subscription)
-    await (await engine.start(subscription, 2, id="years")).result(10)
+    await (await engine.start(subscription, 2, id="years")).result(30)
 
-    assert await (await engine.start(subscription, 2, id="years")).result(10) == "2 months"
+    assert await (await engine.start(subscription, 2, id="years")).result(30) == "2 months"
     assert len(keys) == 2
 
 
 async def test_the_history_of_the_generation_before_is_kept_and_older_ones_are_forgotten(stage: Stage) -> None:
     engine = await stage.engine(subscription, settings=replace(CALM, outdated_page=2))
     run = await engine.start(subscription, 6)
-    await run.result(10)
+    await run.result(30)
     assert [record.kind for record in await run.history()] == [
         *("started", "step", "continued"),
         *("started", "step", "completed"),
@@ -94,7 +94,7 @@ async def test_signals_that_nobody_received_wait_for_the_next_generation_in_orde
         await client.run(run.id).signal("work", number, key=f"work-{number}")
     engine = await stage.engine(one_at_a_time)
 
-    assert await engine.run(run.id).result(10) == [0, 1, 2, 3, 4]
+    assert await engine.run(run.id).result(30) == [0, 1, 2, 3, 4]
     await client.run(run.id).signal("work", 99, key="work-0")
 
 
@@ -121,7 +121,7 @@ async def test_a_cancel_that_came_after_the_signal_that_ends_a_generation_is_tol
     engine = await stage.engine(tells)
 
     with pytest.raises(RunCancelled):
-        await engine.run(run.id).result(10)
+        await engine.run(run.id).result(30)
     assert told == [1]
     assert await kinds(engine.run(run.id)) == ["started", "signal", "cancel", "continued", "started", "cancel", "cancelled"]
 
@@ -161,7 +161,7 @@ async def test_a_death_anywhere_leaves_the_old_generation_or_the_new_one_and_los
     assert whole == by_generation(stage), "no generation without its beginning"
 
     engine = await stage.engine(in_turn)
-    assert await engine.run(run.id).result(10) == [0, 1, 2]
+    assert await engine.run(run.id).result(30) == [0, 1, 2]
 
 
 def by_generation(stage: Stage) -> dict[int, list[str]]:
@@ -181,7 +181,7 @@ async def test_the_end_and_the_beginning_are_one_commit(stage: Stage) -> None:
         torn.append(ended != begun)
 
     stage.commits.before = look
-    await (await engine.start(subscription, 2)).result(10)
+    await (await engine.start(subscription, 2)).result(30)
     assert torn
     assert not any(torn)
 
@@ -207,7 +207,7 @@ async def test_a_cancel_that_comes_while_a_generation_ends_is_delivered_to_the_n
     stage.on_checkpoint = lambda batch: run.cancel() if any(type(one.ending).__name__ == "Continue" for one in batch.changes) else None
 
     with pytest.raises(RunCancelled):
-        await run.result(10)
+        await run.result(30)
     assert await kinds(run) == ["started", "step", "continued", "started", "cancel", "cancelled"]
 
 
@@ -225,7 +225,7 @@ async def test_a_run_that_was_told_of_its_cancel_ends_instead(stage: Stage) -> N
     await run.cancel()
 
     with pytest.raises(RunCancelled):
-        await run.result(10)
+        await run.result(30)
     assert generations(stage) == [0]
 
 
@@ -242,7 +242,7 @@ async def test_the_limit_of_a_history_is_one_for_each_generation(stage: Stage) -
 
     engine = await stage.engine(long, settings=settings)
 
-    assert await (await engine.start(long, 5)).result(10) == "done"
+    assert await (await engine.start(long, 5)).result(30) == "done"
 
 
 async def test_a_mark_is_passed_anew_in_each_generation_and_the_note_stays(stage: Stage) -> None:
@@ -257,7 +257,7 @@ async def test_a_mark_is_passed_anew_in_each_generation_and_the_note_stays(stage
     engine = await stage.engine(marked)
     run = await engine.start(marked, 0)
 
-    assert await run.result(10) is True
+    assert await run.result(30) is True
     assert await kinds(run) == ["started", "patched", "continued", "started", "patched", "completed"]
     assert (await run.status()).note == "in the first"
 
@@ -281,10 +281,10 @@ async def test_a_later_generation_that_failed_can_be_retried_with_its_own_input(
     engine = await stage.engine(flow)
     run = await engine.start(flow, 0)
     with pytest.raises(RunFailed):
-        await run.result(10)
+        await run.result(30)
     await run.retry()
 
-    assert await run.result(10) == 2
+    assert await run.result(30) == 2
 
 
 async def test_a_step_that_is_still_running_when_its_generation_ends_records_nothing_in_the_next(stage: Stage) -> None:
@@ -310,5 +310,5 @@ async def test_a_step_that_is_still_running_when_its_generation_ends_records_not
     engine = await stage.engine(leaves)
     run = await engine.start(leaves, 0)
 
-    assert await run.result(10) == 1
+    assert await run.result(30) == 1
     assert await kinds(run) == ["started", "step", "continued", "started", "step", "completed"]

@@ -52,7 +52,7 @@ async def test_f37_a_damaged_row_quarantines_its_run_and_no_other(stage: Stage, 
     again = await stage.engine(flow)
     for name in ("damaged", "healthy"):
         await again.run(name).signal("number", 5)
-    assert await again.run("healthy").result(10) == 5
+    assert await again.run("healthy").result(30) == 5
     status = await stage.until_state(again.run("damaged"), "quarantined")
 
     assert "CorruptedHistory" in status.error["type"]
@@ -77,7 +77,7 @@ async def test_a_damaged_run_goes_on_after_the_damage_is_repaired(stage: Stage) 
     stage.sql("update history set output = ? where position = 2", output)
     await run.resume()
 
-    assert await run.result(10) == 5
+    assert await run.result(30) == 5
 
 
 @pytest.mark.parametrize("column", ["note", "waiting_for", "input"])
@@ -113,7 +113,7 @@ async def test_f37_a_damaged_signal_quarantines_its_run_and_no_other_and_is_deli
     stage.sql(INBOX_DAMAGE[damage])
 
     again = await stage.engine(hear)
-    assert await again.run("healthy").result(10) == 4
+    assert await again.run("healthy").result(30) == 4
     status = await stage.until_state(again.run("damaged"), "quarantined")
     assert "CorruptedHistory" in status.error["type"]
     assert "signal 1" in status.error["message"]
@@ -121,7 +121,7 @@ async def test_f37_a_damaged_signal_quarantines_its_run_and_no_other_and_is_deli
     stage.sql("update inbox set topic = ?, payload = ? where run_id = 'damaged'", *kept)
     await again.run("damaged").resume()
 
-    assert await again.run("damaged").result(10) == 4
+    assert await again.run("damaged").result(30) == 4
 
 
 async def test_a_damaged_signal_stops_a_run_in_memory_whose_recorded_steps_stay_recorded(stage: Stage) -> None:
@@ -151,7 +151,7 @@ async def test_a_damaged_signal_stops_a_run_in_memory_whose_recorded_steps_stay_
     stage.sql("delete from inbox where number = 1")
     await run.resume()
 
-    assert await run.result(10) == 7
+    assert await run.result(30) == 7
     assert bodies == [1, 2]
 
 
@@ -169,7 +169,7 @@ async def test_f37_a_run_whose_input_was_damaged_before_it_began_is_quarantined_
     stage.sql("update runs set input = cast(replace(cast(input as text), 'damaged', 'dbmaged') as blob) where id = 'damaged'")
 
     engine = await stage.engine(greet)
-    assert await engine.run("healthy").result(10) == "healthy"
+    assert await engine.run("healthy").result(30) == "healthy"
     status = await stage.until_state(engine.run("damaged"), "quarantined")
 
     assert "input of the run is damaged" in status.error["message"]
@@ -188,7 +188,7 @@ async def test_f37_a_row_that_is_no_text_any_more_is_quarantined_and_keeps_no_ot
     stage.sql(f"pragma ignore_check_constraints = on; update runs set {column} = cast(x'6fff' as text) where id = 'damaged'")
 
     again = await stage.engine(hear)
-    assert await again.run("healthy").result(10) == 5
+    assert await again.run("healthy").result(30) == 5
     if column != "state":  # that is written anew by whoever claims it
         await stage.until(lambda: stage.sql("select 1 from runs where state = 'quarantined'"))
 
@@ -204,7 +204,7 @@ async def test_a_run_whose_time_is_damaged_hides_no_other(stage: Stage, column: 
     for name in ("damaged", "healthy"):
         run = await engine.start(hear, id=name)
         await run.signal("number", 5)
-        await run.result(10)
+        await run.result(30)
     stage.sql(f"update runs set {column} = {column} + (1 << 61) where id = 'damaged'")
 
     assert {run.id for run in (await engine.runs()).runs} == {"damaged", "healthy"}
@@ -227,7 +227,7 @@ async def test_what_is_damaged_about_the_generations_of_a_run_in_memory_quaranti
     await stage.until_state(damaged, "quarantined")
     await healthy.signal("number", 5)
 
-    assert await healthy.result(10) == 5
+    assert await healthy.result(30) == 5
     assert not engine.failure.done()
 
 

@@ -16,6 +16,7 @@ import perdure
 from perdure.demo.ledger import read_ledger
 
 KILLS = 5
+LEASE_LEFT_SECONDS = 7  # of a lease of 10 s that is renewed every 3 s: so long it would take if leases were waited for
 
 
 @dataclass
@@ -100,7 +101,7 @@ def test_each_kill_met_a_worker_that_owned_unfinished_runs_and_no_lease_was_wait
 
     assert [row[0] for row in rows] == [str(number) for number in range(1, KILLS + 1)]
     assert all(int(row[1]) > 0 for row in rows)
-    assert all(float(row[3]) < 5 for row in rows)
+    assert all(float(row[3]) < LEASE_LEFT_SECONDS for row in rows)
 
 
 def test_the_table_agrees_with_the_order_systems_ledger(shown: Shown) -> None:
@@ -167,7 +168,7 @@ def started(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "asked to end", "terminal closed"])
 def test_a_demo_that_is_interrupted_leaves_nothing_behind(started: "subprocess.Popen[str]", tmp_path: Path, number: signal.Signals) -> None:
-    assert len(processes_of(tmp_path / "temporary")) == 2  # the order system and the worker
+    assert processes_of(tmp_path / "temporary")  # the order system, and the worker if it has not just been killed again
     started.send_signal(number)
     _, err = started.communicate(timeout=30)
 

@@ -69,7 +69,7 @@ async def test_a_client_in_another_process_starts_signals_and_gets_the_result(st
             async with Client(sys.argv[1]) as client:
                 run = await client.start("hear", id="order-1")
                 await run.signal("word", "hello", key="a")
-                print(await run.result(20), (await run.status()).state, len((await client.runs()).runs))
+                print(await run.result(30), (await run.status()).state, len((await client.runs()).runs))
 
         asyncio.run(main())
         """,
@@ -90,7 +90,7 @@ async def test_a_blocking_client_in_another_process_does_the_same_without_await(
         with Client.blocking(sys.argv[1]) as client:
             run = client.start("hear", id="order-1")
             run.signal("word", "hello")
-            print(run.result(20), run.status().state, [record.kind for record in run.history()], client.runs().runs[0].id)
+            print(run.result(30), run.status().state, [record.kind for record in run.history()], client.runs().runs[0].id)
         """,
     )
 
@@ -113,7 +113,7 @@ async def test_a_signal_from_another_process_wakes_a_parked_run_without_waiting_
         """,
     )
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
 
 
 async def test_a_worker_in_another_process_that_is_killed_leaves_its_runs_to_this_one(stage: Stage) -> None:
@@ -150,7 +150,7 @@ async def test_a_worker_in_another_process_that_is_killed_leaves_its_runs_to_thi
     await process.wait()
 
     await stage.engine(twice)
-    assert await run.result(10) == 20
+    assert await run.result(30) == 20
 
 
 async def test_engines_with_different_workflows_share_a_store_and_each_runs_its_own(stage: Stage) -> None:
@@ -160,16 +160,16 @@ async def test_engines_with_different_workflows_share_a_store_and_each_runs_its_
     hearing, doubling = await first.start("hear"), await second.start("twice", 3)
     await hearing.signal("word", "hello")
 
-    assert await hearing.result(10) == "hello"
-    assert await doubling.result(10) == 12
+    assert await hearing.result(30) == "hello"
+    assert await doubling.result(30) == 12
 
 
 async def test_namespaces_of_one_store_do_not_see_each_other(stage: Stage) -> None:
     north, south = await stage.engine(twice, namespace="north"), await stage.engine(twice, namespace="south")
-    await (await north.start(twice, 1, id="order-1")).result(10)
+    await (await north.start(twice, 1, id="order-1")).result(30)
 
     assert (await south.runs()).runs == []
-    assert await (await south.start(twice, 2, id="order-1")).result(10) == 8
+    assert await (await south.start(twice, 2, id="order-1")).result(30) == 8
 
 
 # ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -190,7 +190,7 @@ async def test_an_engine_told_not_to_migrate_creates_nothing(stage: Stage) -> No
 async def test_an_engine_told_not_to_migrate_works_on_a_store_that_is_up_to_date(stage: Stage) -> None:
     await stage.stop(await stage.engine(twice))
     engine = await stage.engine(twice, migrate=False)
-    assert await (await engine.start(twice, 1)).result(10) == 4
+    assert await (await engine.start(twice, 1)).result(30) == 4
 
 
 async def test_an_engine_told_not_to_migrate_and_a_client_refuse_a_store_that_lacks_migrations(stage: Stage, monkeypatch) -> None:
@@ -211,7 +211,7 @@ async def test_an_engine_told_not_to_migrate_and_a_client_refuse_a_store_that_la
 async def test_an_engine_and_a_client_can_be_opened_again_on_the_same_store(stage: Stage) -> None:
     for number in range(3):
         async with Engine(stage.url, [twice]) as engine:
-            assert await (await engine.start(twice, number)).result(10) == 4 * number
+            assert await (await engine.start(twice, number)).result(30) == 4 * number
         async with Client(stage.url) as client:
             assert len((await client.runs()).runs) == number + 1
 
@@ -220,7 +220,7 @@ async def test_a_store_in_memory_runs_workflows_and_is_gone_afterwards() -> None
     for _ in range(2):
         async with Engine("sqlite:///:memory:", [twice]) as engine:
             assert (await engine.runs()).runs == []
-            assert await (await engine.start(twice, 1)).result(10) == 4
+            assert await (await engine.start(twice, 1)).result(30) == 4
 
 
 async def test_an_engine_that_is_not_open_says_how_to_open_it(stage: Stage) -> None:
@@ -253,7 +253,7 @@ async def test_two_steps_of_one_name_are_refused_where_the_second_is_called(stag
         return "never"
 
     engine = await stage.engine(flow)
-    assert "two steps are named 'double'" in await (await engine.start(flow)).result(10)
+    assert "two steps are named 'double'" in await (await engine.start(flow)).result(30)
 
 
 async def test_what_is_no_workflow_is_refused(stage: Stage) -> None:
@@ -284,7 +284,7 @@ async def test_a_start_by_name_and_by_function_with_the_same_arguments_by_name_a
 
 async def test_a_start_by_name_with_positional_arguments_reaches_the_workflow(stage: Stage) -> None:
     await stage.engine(twice)
-    assert await (await (await stage.client()).start("twice", 5)).result(10) == 20
+    assert await (await (await stage.client()).start("twice", 5)).result(30) == 20
 
 
 async def test_outside_a_run_a_workflow_is_the_plain_function() -> None:
@@ -305,12 +305,12 @@ async def test_a_client_decodes_the_result_of_what_it_started_by_function_and_gi
     await stage.engine(buy)
     client = await stage.client()
     by_function, by_name = await client.start(buy, 5), await client.start("buy", 6)
-    assert await by_function.result(10) == Receipt(5)
-    assert [await by_name.result(10), await client.run(by_function.id).result()] == [{"total": 6}, {"total": 5}]
+    assert await by_function.result(30) == Receipt(5)
+    assert [await by_name.result(30), await client.run(by_function.id).result()] == [{"total": 6}, {"total": 5}]
 
     def without_await() -> list[object]:
         with Client.blocking(stage.url) as blocking:
-            return [blocking.start(buy, 7).result(10), blocking.start("buy", 8).result(10)]
+            return [blocking.start(buy, 7).result(30), blocking.start("buy", 8).result(30)]
 
     assert await asyncio.to_thread(without_await) == [Receipt(7), {"total": 8}]
 
@@ -323,7 +323,7 @@ async def test_a_blocking_client_works_from_many_threads(stage: Stage) -> None:
 
     def work() -> list[int]:
         with Client.blocking(stage.url) as client, ThreadPoolExecutor(8) as threads:
-            return list(threads.map(lambda number: client.start("twice", number).result(10), range(40)))
+            return list(threads.map(lambda number: client.start("twice", number).result(30), range(40)))
 
     assert await asyncio.to_thread(work) == [4 * number for number in range(40)]
 

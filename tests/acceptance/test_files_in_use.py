@@ -66,11 +66,11 @@ def runs_that_another_process_sees(path: str, *starts: str) -> set[str]:
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 async def test_a_copy_made_by_this_process_does_not_let_others_take_the_wal_away(stage: Stage, suffix: str) -> None:
     engine = await stage.engine(flow)
-    await (await engine.start(flow, id="before")).result(5)
+    await (await engine.start(flow, id="before")).result(30)
 
     shutil.copyfile(stage.path + suffix, stage.folder / "copy.db")  # closes the file, and with it drops the locks of this process
     runs_that_another_process_sees(stage.path)
-    await (await engine.start(flow, id="after")).result(5)
+    await (await engine.start(flow, id="after")).result(30)
 
     assert runs_that_another_process_sees(stage.path) == {"before", "after"}
     await stage.stop(engine)
@@ -82,7 +82,7 @@ async def test_another_copy_of_sqlite_that_looks_at_the_store_from_this_process_
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = await stage.engine(flow)
-    await (await engine.start(flow, id="before")).result(5)
+    await (await engine.start(flow, id="before")).result(30)
     monkeypatch.setattr(holds, "path_of", lambda database: None)  # as a driver that does not tell what it opens
 
     theirs = sqlite3.connect(stage.path)
@@ -90,13 +90,13 @@ async def test_another_copy_of_sqlite_that_looks_at_the_store_from_this_process_
     theirs.close()
 
     runs_that_another_process_sees(stage.path)
-    await (await engine.start(flow, id="after")).result(5)
+    await (await engine.start(flow, id="after")).result(30)
     assert runs_that_another_process_sees(stage.path) == {"before", "after"}
 
 
 async def test_pythons_own_sqlite3_is_refused_on_a_store_that_is_open_and_only_there(stage: Stage) -> None:
     engine = await stage.engine(flow)
-    await (await engine.start(flow, id="before")).result(5)
+    await (await engine.start(flow, id="before")).result(30)
     (stage.folder / "link.db").symlink_to(stage.path)
 
     for database in (stage.path, Path(stage.path), f"file:{stage.path}?mode=ro", str(stage.folder / "link.db")):
@@ -106,7 +106,7 @@ async def test_pythons_own_sqlite3_is_refused_on_a_store_that_is_open_and_only_t
     sqlite3.connect(":memory:").close()
 
     runs_that_another_process_sees(stage.path)
-    await (await engine.start(flow, id="after")).result(5)
+    await (await engine.start(flow, id="after")).result(30)
     assert runs_that_another_process_sees(stage.path) == {"before", "after"}
     await stage.stop(engine)
     sqlite3.connect(stage.path).close()

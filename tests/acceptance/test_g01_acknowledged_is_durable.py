@@ -51,7 +51,7 @@ async def test_a_start_that_was_acknowledged_survives_the_death_of_the_process(s
     await stage.kill(engine)
 
     again = await stage.engine(three_steps)
-    assert await again.run(run.id).result(10) == 8
+    assert await again.run(run.id).result(30) == 8
 
 
 async def test_a_step_result_that_later_code_has_seen_is_on_disk(stage: Stage) -> None:
@@ -69,7 +69,7 @@ async def test_a_step_result_that_later_code_has_seen_is_on_disk(stage: Stage) -
         await look_at_the_file()
 
     engine = await stage.engine(flow)
-    await (await engine.start(flow)).result(10)
+    await (await engine.start(flow)).result(30)
 
     assert on_disk == [["double"], ["double", "look_at_the_file", "double"]]
 
@@ -85,7 +85,7 @@ async def test_a_signal_that_was_accepted_survives_although_nobody_has_read_it(s
     await stage.kill(engine)
 
     again = await stage.engine(flow)
-    assert await again.run(run.id).result(10) == "hello"
+    assert await again.run(run.id).result(30) == "hello"
 
 
 async def test_a_start_is_not_acknowledged_before_its_commit(stage: Stage) -> None:
@@ -122,16 +122,16 @@ async def test_code_does_not_go_on_before_the_commit_that_holds_the_result(stage
         await some_turns()
         assert passed == []
 
-    await run.result(10)
+    await run.result(30)
     assert passed == [1]
 
 
 async def test_a_result_that_was_handed_out_is_the_same_after_the_death_of_the_process(stage: Stage) -> None:
     engine = await stage.engine(three_steps)
     run = await engine.start(three_steps, 5)
-    result = await run.result(10)
+    result = await run.result(30)
     await stage.kill(engine)
 
     client = await stage.client()
-    assert await client.run(run.id).result(10) == result == 40
+    assert await client.run(run.id).result(30) == result == 40
     assert await names(client.run(run.id)) == ["double"] * 3

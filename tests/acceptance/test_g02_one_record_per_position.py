@@ -31,7 +31,7 @@ async def test_a_recorded_step_is_never_started_again_however_often_its_worker_d
         engine = await stage.engine(flow)
         await engine.run(run.id).signal("next")
 
-    assert await engine.run(run.id).result(10) == [0, 1, 2, 3, 4]
+    assert await engine.run(run.id).result(30) == [0, 1, 2, 3, 4]
     assert effects == [0, 1, 2, 3, 4]
 
 
@@ -57,7 +57,7 @@ async def test_a_restart_changes_nothing_that_was_recorded_before(stage: Stage) 
     again = await stage.engine(flow)
     await again.run(run.id).signal("next", 2)
     await again.run(run.id).signal("next", 3)
-    assert await again.run(run.id).result(10) == 6
+    assert await again.run(run.id).result(30) == 6
 
     assert stage.sql("select * from history order by position")[: len(before)] == before
 
@@ -73,7 +73,7 @@ async def test_positions_have_no_gaps_and_are_in_the_order_of_time(stage: Stage)
 
     engine = await stage.engine(flow)
     run = await engine.start(flow)
-    await run.result(10)
+    await run.result(30)
 
     history = await run.history()
     assert [record.position for record in history] == list(range(1, 13))
@@ -87,7 +87,7 @@ async def test_the_store_refuses_a_second_record_for_a_position(stage: Stage) ->
         return None
 
     engine = await stage.engine(flow)
-    await (await engine.start(flow)).result(10)
+    await (await engine.start(flow)).result(30)
 
     with pytest.raises(apsw.ConstraintError):
         stage.sql("insert into history select * from history where position = 1")
@@ -110,6 +110,6 @@ async def test_two_workers_on_one_store_run_each_step_of_each_run_once(stage: St
     client = await stage.client()
     runs = [await client.start("flow", number) for number in range(30)]
 
-    assert [await run.result(10) for run in runs] == list(range(30))
+    assert [await run.result(30) for run in runs] == list(range(30))
     assert sorted(effects) == sorted(f"{run}/{number}" for run in range(30) for number in range(5))
     assert all(engine.worker.checkpoints for engine in engines)

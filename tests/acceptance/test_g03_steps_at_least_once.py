@@ -30,7 +30,7 @@ async def test_a_step_that_was_cut_off_by_a_death_runs_again_with_the_same_key_a
 
     may_end.set()
     again = await stage.engine(flow, namespace="shop")
-    assert await again.run(run.id).result(10) == "placed"
+    assert await again.run(run.id).result(30) == "placed"
 
     assert [one.idempotency_key for one in seen] == ["shop/order-1/0/0"] * 2
     assert [one.attempt for one in seen] == [1, 1]
@@ -60,7 +60,7 @@ async def test_the_attempt_is_the_number_of_recorded_failures_plus_one_also_afte
 
     may_end.set()
     again = await stage.engine(flow)
-    assert await again.run(run.id).result(10) == 3
+    assert await again.run(run.id).result(30) == 3
     assert seen == [1, 2, 3, 3]
 
 
@@ -81,9 +81,9 @@ async def test_the_key_is_the_same_for_every_try_and_another_for_every_step(stag
 
     engine = await stage.engine(flow)
     first, second = await engine.start(flow), await engine.start(flow)
-    await first.result(10)
+    await first.result(30)
     of_the_first = list(dict.fromkeys(key for key in keys if key and first.id in key))
-    await second.result(10)
+    await second.result(30)
 
     assert len(set(keys)) == 6
     assert of_the_first == [f"default/{first.id}/0/0", f"default/{first.id}/0/1", f"default/{first.id}/0/2"]
@@ -110,7 +110,7 @@ async def test_the_fencing_token_grows_when_a_run_changes_hands(stage: Stage, cl
     stage.clock.wall_moved -= clock_is_set_back_by
     again = await stage.engine(flow)
     await again.run(run.id).signal("next")
-    await again.run(run.id).result(10)
+    await again.run(run.id).result(30)
 
     assert len(tokens) == 2
     assert tokens[0] < tokens[1]
@@ -137,5 +137,5 @@ async def test_a_clean_stop_lets_a_step_end_so_that_it_need_not_run_again(stage:
     await stage.stop(engine)
 
     again = await stage.engine(flow)
-    assert await again.run(run.id).result(10) == "placed"
+    assert await again.run(run.id).result(30) == "placed"
     assert effects == 1

@@ -24,7 +24,7 @@ async def test_the_intent_is_on_disk_before_the_body_begins(stage: Stage) -> Non
         return await charge()
 
     engine = await stage.engine(flow)
-    assert await (await engine.start(flow)).result(10) == "charged"
+    assert await (await engine.start(flow)).result(30) == "charged"
 
     assert found == [("charge", 1)]
     assert stage.sql("select * from attempts") == []
@@ -54,7 +54,7 @@ async def test_after_a_death_in_its_body_the_workflow_gets_step_outcome_unknown_
     await stage.kill(engine)
 
     again = await stage.engine(flow)
-    said = await again.run(run.id).result(10)
+    said = await again.run(run.id).result(30)
     assert said == "step charge of run order-1 may or may not have run: its worker died while it was under way"
     assert charged == 1
     assert await kinds(again.run(run.id)) == ["started", "step_failed", "completed"]
@@ -79,7 +79,7 @@ async def test_a_step_outcome_unknown_that_nobody_catches_fails_the_run(stage: S
 
     again = await stage.engine(flow)
     with pytest.raises(RunFailed) as failed:
-        await again.run(run.id).result(10)
+        await again.run(run.id).result(30)
     assert isinstance(failed.value.__cause__, StepOutcomeUnknown)
 
 
@@ -105,7 +105,7 @@ async def test_a_recorded_result_of_an_at_most_once_step_is_known_after_a_death(
 
     again = await stage.engine(flow)
     await again.run(run.id).signal("next")
-    assert await again.run(run.id).result(10) == "charged"
+    assert await again.run(run.id).result(30) == "charged"
     assert charged == 1
 
 
@@ -131,7 +131,7 @@ async def test_its_failure_is_final_unless_a_retry_was_asked_for(stage: Stage) -
                 pass  # declined, as it should be
 
     engine = await stage.engine(flow)
-    await (await engine.start(flow)).result(10)
+    await (await engine.start(flow)).result(30)
 
     assert tries == {"charge": 1, "ask": 3}
 
@@ -156,7 +156,7 @@ async def test_an_intent_whose_commit_was_not_answered_is_read_back_and_the_body
 
     engine = await stage.engine(flow)
     stage.commits.after = lose_the_answer
-    assert await (await engine.start(flow)).result(10) == "charged"
+    assert await (await engine.start(flow)).result(30) == "charged"
     assert charged == 1
 
 
@@ -196,5 +196,5 @@ async def test_its_next_try_begins_once_although_the_clock_steps_forward_while_i
     await stage.until_sweep()
     may_end.set()
 
-    assert await run.result(10) == "charged"
+    assert await run.result(30) == "charged"
     assert tries == 2

@@ -50,7 +50,7 @@ async def test_what_it_writes_and_its_record_are_committed_together(stage: Stage
     stage.commits.before = look
     run = await engine.start(pay, "ann", [5])
 
-    assert await run.result(10) == [5]
+    assert await run.result(30) == [5]
     assert booked(stage) == [5]
     assert all(is_booked == is_recorded for is_booked, is_recorded in seen)
     assert (True, True) in seen
@@ -60,7 +60,7 @@ async def test_many_of_them_each_see_what_those_before_have_written(stage: Stage
     engine = await stage.engine(pay)
     runs = [await engine.start(pay, f"account {number}", [1, 2, 3]) for number in range(30)]
 
-    assert [await run.result(10) for run in runs] == [[1, 3, 6]] * 30
+    assert [await run.result(30) for run in runs] == [[1, 3, 6]] * 30
     assert len(booked(stage)) == 90
 
 
@@ -78,10 +78,10 @@ async def test_nothing_is_left_of_an_attempt_that_fails_and_its_neighbours_are_n
     bad = [await engine.start(fail, "ben") for _ in range(5)]
     good = [await engine.start(pay, "ann", [7]) for _ in range(5)]
 
-    assert len([await run.result(10) for run in good]) == 5
+    assert len([await run.result(30) for run in good]) == 5
     for run in bad:
         with pytest.raises(RunFailed, match="no credit"):
-            await run.result(10)
+            await run.result(30)
     assert booked(stage) == [7] * 5
 
 
@@ -103,7 +103,7 @@ async def test_a_failed_attempt_is_counted_and_tried_again(stage: Stage) -> None
         return await hesitate()
 
     engine = await stage.engine(flow)
-    assert await (await engine.start(flow)).result(10) == "done"
+    assert await (await engine.start(flow)).result(30) == "done"
     assert attempts == [1, 2, 3]
     assert booked(stage) == [3]
     assert stage.sql("select count(*) from attempts") == [(0,)]
@@ -122,7 +122,7 @@ async def test_an_unknown_commit_neither_loses_nor_doubles_what_it_wrote(stage: 
     setattr(stage.commits, when, fail)
     run = await engine.start(pay, "ann", [5, 6])
 
-    assert await run.result(10) == [5, 11]
+    assert await run.result(30) == [5, 11]
     assert failed == [when]
     assert booked(stage) == [5, 6]
 
@@ -152,7 +152,7 @@ async def test_a_worker_that_was_declared_dead_writes_nothing(stage: Stage) -> N
     stage.on_checkpoint = declare_dead
     run = await engine.start(flow)
 
-    assert await run.result(20) == "noted"
+    assert await run.result(30) == "noted"
     assert engine.worker.incarnation != before
     assert bodies == ["note"]
     assert booked(stage) == [1]
@@ -172,7 +172,7 @@ async def test_it_may_not_end_the_transaction_it_runs_in(stage: Stage) -> None:
     for statement in ("commit", " /* now */ COMMIT", "rollback", "end", "begin", "attach 'other.db' as other", "vacuum"):
         run = await engine.start(flow, statement)
         with pytest.raises(RunFailed, match="may not say"):
-            await run.result(10)
+            await run.result(30)
     assert booked(stage) == []
 
 
@@ -190,7 +190,7 @@ async def test_it_may_use_savepoints_of_its_own(stage: Stage) -> None:
         await half()
 
     engine = await stage.engine(flow)
-    await (await engine.start(flow)).result(10)
+    await (await engine.start(flow)).result(30)
     assert booked(stage) == [1]
 
 
@@ -212,8 +212,8 @@ async def test_one_that_holds_the_database_too_long_fails_and_the_others_go_on(s
     quick = [await engine.start(pay, "ben", [3]) for _ in range(3)]
 
     with pytest.raises(RunFailed, match="longer than"):
-        await slow.result(10)
-    assert len([await run.result(10) for run in quick]) == 3
+        await slow.result(30)
+    assert len([await run.result(30) for run in quick]) == 3
     assert booked(stage) == [3] * 3
 
 
@@ -231,7 +231,7 @@ async def test_python_that_holds_the_database_too_long_is_undone_when_it_returns
 
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed, match=r"longer than the 0\.02 s"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert booked(stage) == []
 
 
@@ -247,7 +247,7 @@ async def test_a_result_that_cannot_be_stored_undoes_what_was_written(stage: Sta
 
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed, match="answer"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert booked(stage) == []
 
 
@@ -262,7 +262,7 @@ async def test_one_that_was_cancelled_before_its_turn_does_not_run(stage: Stage)
 
     engine = await stage.engine(flow)
     run = await engine.start(flow)
-    assert await run.result(10) == "cancelled"
+    assert await run.result(30) == "cancelled"
     assert booked(stage) == []
     assert await kinds(run) == ["started", "completed"]
 
@@ -282,7 +282,7 @@ async def test_an_async_function_is_refused_by_sqlite(stage: Stage) -> None:
 
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed, match="plain def"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
 
 
 def test_without_a_place_for_the_connection_it_is_refused_where_it_is_defined() -> None:

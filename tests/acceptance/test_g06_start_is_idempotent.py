@@ -40,15 +40,15 @@ async def test_the_same_id_with_the_same_input_is_the_same_run(stage: Stage) -> 
     second = await engine.start(order, {"apples": 2, "pears": 3}, id="order-1")
 
     assert first.id == second.id == "order-1"
-    assert await second.result(10) == 5
+    assert await second.result(30) == 5
     assert BEGAN == ["order"]
 
 
 async def test_a_start_repeated_after_the_end_gives_the_result_and_runs_nothing(stage: Stage) -> None:
     engine = await stage.engine(order)
-    await (await engine.start(order, {"apples": 2}, id="order-1")).result(10)
+    await (await engine.start(order, {"apples": 2}, id="order-1")).result(30)
 
-    assert await (await engine.start(order, {"apples": 2}, id="order-1")).result(10) == 2
+    assert await (await engine.start(order, {"apples": 2}, id="order-1")).result(30) == 2
     assert BEGAN == ["order"]
 
 
@@ -95,7 +95,7 @@ async def test_twenty_starts_at_once_from_two_clients_are_one_run(stage: Stage) 
     runs = await asyncio.gather(*(clients[i % 2].start(order, {"apples": 2}, id="order-1") for i in range(20)))
 
     assert {run.id for run in runs} == {"order-1"}
-    assert await runs[0].result(10) == 2
+    assert await runs[0].result(30) == 2
     assert BEGAN == ["order"]
 
 
@@ -114,7 +114,7 @@ async def test_one_id_in_two_namespaces_is_two_runs(stage: Stage) -> None:
     first = await engine.start(order, {"apples": 2}, id="order-1")
     second = await south.start(order, {"apples": 3}, id="order-1")
 
-    assert (await first.result(10), await second.result(10)) == (2, 3)
+    assert (await first.result(30), await second.result(30)) == (2, 3)
 
 
 async def test_a_start_whose_commit_was_not_answered_is_asked_again_and_is_one_run(stage: Stage) -> None:
@@ -128,7 +128,7 @@ async def test_a_start_whose_commit_was_not_answered_is_asked_again_and_is_one_r
     stage.commits.after = lose_the_answer
     run = await engine.start(order, {"apples": 2}, id="order-1")
 
-    assert await run.result(10) == 2
+    assert await run.result(30) == 2
     assert stage.sql("select count(*) from runs") == [(1,)]
     assert BEGAN == ["order"]
 

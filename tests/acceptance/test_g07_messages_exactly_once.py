@@ -23,7 +23,7 @@ async def test_a_signal_with_a_key_is_stored_once_and_the_first_payload_wins(sta
     await run.signal("number", 99, key="a")
     await run.signal("number", 2, key="b")
 
-    assert await run.result(10) == [1, 2]
+    assert await run.result(30) == [1, 2]
 
 
 async def test_a_key_is_remembered_after_its_signal_was_received(stage: Stage) -> None:
@@ -35,7 +35,7 @@ async def test_a_key_is_remembered_after_its_signal_was_received(stage: Stage) -
     await run.signal("number", 99, key="a")
     await run.signal("number", 2, key="b")
 
-    assert await run.result(10) == [1, 2]
+    assert await run.result(30) == [1, 2]
     assert await kinds(run) == ["started", "signal", "signal", "completed"]
 
 
@@ -46,7 +46,7 @@ async def test_signals_without_a_key_are_each_their_own(stage: Stage) -> None:
     for _ in range(3):
         await run.signal("number", 7)
 
-    assert await run.result(10) == [7, 7, 7]
+    assert await run.result(30) == [7, 7, 7]
 
 
 async def test_a_signal_that_came_before_the_wait_is_kept(stage: Stage) -> None:
@@ -67,7 +67,7 @@ async def test_a_signal_that_came_before_the_wait_is_kept(stage: Stage) -> None:
     await stage.until(lambda: stage.sql("select 1 from history where kind = 'signal'"))
     may_end.set()
 
-    assert await run.result(10) == 5
+    assert await run.result(30) == 5
 
 
 async def test_a_signal_that_came_before_the_first_worker_is_kept(stage: Stage) -> None:
@@ -78,14 +78,14 @@ async def test_a_signal_that_came_before_the_first_worker_is_kept(stage: Stage) 
 
     await stage.engine(collect)
 
-    assert await run.result(10) == [5]
+    assert await run.result(30) == [5]
 
 
 async def test_after_the_end_a_known_key_succeeds_and_a_new_one_is_refused(stage: Stage) -> None:
     engine = await stage.engine(collect)
     run = await engine.start(collect, 1, id="order-1")
     await run.signal("number", 1, key="a")
-    await run.result(10)
+    await run.result(30)
     before = stage.content()
 
     await run.signal("number", 2, key="a")
@@ -115,7 +115,7 @@ async def test_a_signal_is_received_once_although_the_worker_dies_after_it_enter
     await again.run(run.id).signal("number", 1, key="a")
     await again.run(run.id).signal("number", 2, key="b")
 
-    assert await again.run(run.id).result(10) == [1, 2]
+    assert await again.run(run.id).result(30) == [1, 2]
 
 
 async def test_two_receivers_get_one_signal_each(stage: Stage) -> None:
@@ -128,7 +128,7 @@ async def test_two_receivers_get_one_signal_each(stage: Stage) -> None:
     await run.signal("number", 1)
     await run.signal("number", 2)
 
-    assert await run.result(10) == [1, 2]
+    assert await run.result(30) == [1, 2]
 
 
 async def test_a_signal_that_meets_a_receive_that_is_being_cancelled_goes_to_the_next_one(stage: Stage) -> None:
@@ -145,7 +145,7 @@ async def test_a_signal_that_meets_a_receive_that_is_being_cancelled_goes_to_the
     await run.signal("cancel")
     await run.signal("number", 5)
 
-    assert await run.result(10) == (True, 5)
+    assert await run.result(30) == (True, 5)
 
 
 async def test_a_send_whose_commit_was_not_answered_is_stored_once(stage: Stage) -> None:
@@ -161,7 +161,7 @@ async def test_a_send_whose_commit_was_not_answered_is_stored_once(stage: Stage)
     await run.signal("number", 1)
     await run.signal("number", 2)
 
-    assert await run.result(10) == [1, 2]
+    assert await run.result(30) == [1, 2]
 
 
 async def test_a_signal_of_one_run_is_not_received_by_another(stage: Stage) -> None:
@@ -170,4 +170,4 @@ async def test_a_signal_of_one_run_is_not_received_by_another(stage: Stage) -> N
     await first.signal("number", 1, key="a")
     await second.signal("number", 2, key="a")
 
-    assert (await first.result(10), await second.result(10)) == ([1], [2])
+    assert (await first.result(30), await second.result(30)) == ([1], [2])

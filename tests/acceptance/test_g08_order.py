@@ -17,7 +17,7 @@ async def test_signals_of_a_topic_are_received_in_the_order_sent(stage: Stage) -
     for number in range(50):
         await run.signal("number", number)
 
-    assert await run.result(10) == list(range(50))
+    assert await run.result(30) == list(range(50))
 
 
 async def test_the_order_holds_for_senders_in_turn_from_two_connections(stage: Stage) -> None:
@@ -27,7 +27,7 @@ async def test_the_order_holds_for_senders_in_turn_from_two_connections(stage: S
     for number in range(40):
         await (run if number % 2 else client.run(run.id)).signal("number", number)
 
-    assert await run.result(10) == list(range(40))
+    assert await run.result(30) == list(range(40))
 
 
 async def test_more_signals_than_one_checkpoint_reads_keep_their_order(stage: Stage) -> None:
@@ -39,7 +39,7 @@ async def test_more_signals_than_one_checkpoint_reads_keep_their_order(stage: St
 
     await stage.engine(collect)
 
-    assert await run.result(20) == list(range(1200))
+    assert await run.result(30) == list(range(1200))
 
 
 async def test_the_order_holds_although_the_clock_was_set_back_between_the_sends(stage: Stage) -> None:
@@ -53,7 +53,7 @@ async def test_the_order_holds_although_the_clock_was_set_back_between_the_sends
 
     await stage.engine(collect)
 
-    assert await client.run(run.id).result(10) == [0, 1, 2]
+    assert await client.run(run.id).result(30) == [0, 1, 2]
 
 
 async def test_several_topics_at_once_are_received_in_order_of_arrival(stage: Stage) -> None:
@@ -71,7 +71,7 @@ async def test_several_topics_at_once_are_received_in_order_of_arrival(stage: St
 
     await stage.engine(flow)
 
-    assert [tuple(one) for one in await client.run(run.id).result(10)] == sent
+    assert [tuple(one) for one in await client.run(run.id).result(30)] == sent
 
 
 async def test_topics_do_not_wait_for_each_other(stage: Stage) -> None:
@@ -85,4 +85,4 @@ async def test_topics_do_not_wait_for_each_other(stage: Stage) -> None:
     await run.signal("first", 1)
     await run.signal("second", 2)
 
-    assert await run.result(10) == (1, 2)
+    assert await run.result(30) == (1, 2)

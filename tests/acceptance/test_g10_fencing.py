@@ -44,7 +44,7 @@ async def test_a_worker_that_was_declared_dead_records_nothing_of_what_it_had_un
     assert await kinds(run) == ["started"]
 
     may_end["second"].set()
-    assert await second.run(run.id).result(10) == "second"
+    assert await second.run(run.id).result(30) == "second"
     assert await names(run) == ["place"]
 
 
@@ -78,7 +78,7 @@ async def test_the_commit_of_a_dead_incarnation_changes_nothing(stage: Stage) ->
     engine._store.checkpoint = declared_dead_at_the_last_moment
     go.set()
 
-    assert await run.result(10) == "placed"
+    assert await run.result(30) == "placed"
     assert seen == [True]
     assert engine.worker.incarnation != first
     assert await names(run) == ["place"]
@@ -97,7 +97,7 @@ async def test_a_worker_that_was_declared_dead_begins_a_new_life_and_goes_on(sta
     await run.signal("word", "hello")
     await stage.until_sweep()
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
     assert engine.worker.incarnation != before
 
 
@@ -125,7 +125,7 @@ async def test_the_late_result_of_a_thread_whose_run_was_given_to_another_life_i
     await stage.until(lambda: len(engine.worker._attempts.under_way) == 1)
     bodies[1].set()
 
-    assert await run.result(10) == 1
+    assert await run.result(30) == 1
     assert await names(run) == ["place"]
 
 
@@ -164,7 +164,7 @@ async def test_a_worker_that_is_paused_beyond_its_lease_loses_its_runs_and_commi
     assert await kinds(run) == ["started"]
 
     may_end["second"].set()
-    assert await living.run(run.id).result(10) == "second"
+    assert await living.run(run.id).result(30) == "second"
     assert await names(run) == ["place"]
 
 
@@ -190,7 +190,7 @@ async def test_a_worker_whose_lease_ran_out_but_that_nobody_declared_dead_goes_o
     await stage.until_sweep()
     may_end.set()
 
-    assert await run.result(10) == "placed"
+    assert await run.result(30) == "placed"
     assert bodies == ["place"]
     assert engine.worker.incarnation == before
 

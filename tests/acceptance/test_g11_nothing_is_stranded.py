@@ -39,12 +39,12 @@ async def test_the_runs_of_a_dead_worker_go_on_in_a_living_one_within_a_sweep(st
     await stage.until(lambda: began == 20)
     may_end.set()
 
-    assert [await living.run(run.id).result(10) for run in runs] == ["placed"] * 10
+    assert [await living.run(run.id).result(30) for run in runs] == ["placed"] * 10
 
 
 async def test_a_worker_that_starts_finds_what_dead_ones_left_without_waiting_for_their_leases(stage: Stage) -> None:
     for _ in range(3):
-        engine = await stage.engine(hear)
+        engine = await stage.engine(hear, settings=replace(CALM, lease_seconds=3600.0))
         run = await engine.start(hear)
         await stage.until(
             lambda run=run, engine=engine: run.id in engine.worker.live or stage.sql("select 1 from runs where state = 'waiting'")
@@ -54,7 +54,7 @@ async def test_a_worker_that_starts_finds_what_dead_ones_left_without_waiting_fo
     again = await stage.engine(hear)
     for (run_id,) in stage.sql("select id from runs"):
         await again.run(run_id).signal("word", "hello")
-        assert await again.run(run_id).result(5) == "hello"
+        assert await again.run(run_id).result(30) == "hello"
 
 
 async def test_rows_and_lock_files_of_dead_workers_are_cleared_away(stage: Stage) -> None:
@@ -80,11 +80,11 @@ async def test_a_signal_whose_wake_up_was_lost_is_found_by_the_sweep(stage: Stag
     )
     await stage.until_sweep()
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
 
 
 async def test_a_signal_that_comes_while_its_run_is_being_parked_wakes_it(stage: Stage) -> None:
-    engine = await stage.engine(hear)
+    engine = await stage.engine(hear, settings=replace(CALM, sweep_seconds=1e6, renew_seconds=1e6))
     client = await stage.client()
     run = await engine.start(hear)
     sent: list[str] = []
@@ -96,7 +96,7 @@ async def test_a_signal_that_comes_while_its_run_is_being_parked_wakes_it(stage:
 
     stage.on_checkpoint = send_in_between
 
-    assert await run.result(1) == "hello"  # sooner than any sweep
+    assert await run.result(30) == "hello"
     assert sent
 
 
@@ -114,7 +114,7 @@ async def test_a_signal_that_comes_before_the_worker_knows_that_its_run_is_parke
     engine._store.checkpoint = send_after_the_commit
     run = await engine.start(hear)
 
-    assert await run.result(5) == "hello"
+    assert await run.result(30) == "hello"
     assert sent
 
 
@@ -129,7 +129,7 @@ async def test_a_failing_sweep_is_met_again_and_finds_what_the_first_one_missed(
     await living.run(run.id).signal("word", "hello")
     await stage.until_sweep()
 
-    assert await living.run(run.id).result(5) == "hello"
+    assert await living.run(run.id).result(30) == "hello"
 
 
 async def test_a_death_that_could_not_be_written_down_is_written_down_by_the_next_sweep(stage: Stage) -> None:
@@ -143,7 +143,7 @@ async def test_a_death_that_could_not_be_written_down_is_written_down_by_the_nex
     await living.run(run.id).signal("word", "hello")
     await stage.until_sweep()
 
-    assert await living.run(run.id).result(5) == "hello"
+    assert await living.run(run.id).result(30) == "hello"
 
 
 async def test_a_run_that_belongs_to_a_worker_but_is_not_in_its_memory_is_adopted(stage: Stage) -> None:
@@ -156,7 +156,7 @@ async def test_a_run_that_belongs_to_a_worker_but_is_not_in_its_memory_is_adopte
     await run.signal("word", "hello")
     await stage.until_sweep()
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
 
 
 async def test_a_run_in_memory_that_belongs_to_nobody_is_dropped(stage: Stage) -> None:
@@ -189,7 +189,7 @@ async def test_a_run_that_nothing_can_ever_wake_is_quarantined_with_that_sentenc
     fixed = await stage.engine(waits_for_a_signal)
     await fixed.run(run.id).resume()
     await fixed.run(run.id).signal("word", "hello")
-    assert await fixed.run(run.id).result(10) == "hello"
+    assert await fixed.run(run.id).result(30) == "hello"
 
 
 async def test_a_run_of_a_workflow_that_no_worker_knows_is_left_for_another_and_shown_so(stage: Stage) -> None:
@@ -208,7 +208,7 @@ async def test_a_run_of_a_workflow_that_no_worker_knows_is_left_for_another_and_
         return number
 
     await stage.engine(order)
-    assert await run.result(10) == 5
+    assert await run.result(30) == 5
 
 
 async def test_a_clean_stop_leaves_every_run_to_others_at_once(stage: Stage) -> None:
@@ -234,8 +234,8 @@ async def test_a_clean_stop_leaves_every_run_to_others_at_once(stage: Stage) -> 
     for_ever.set()
     again = await stage.engine(flow, hear)
     await again.run(hearing.id).signal("word", "hello")
-    assert await again.run(placing.id).result(5) == "placed"
-    assert await again.run(hearing.id).result(5) == "hello"
+    assert await again.run(placing.id).result(30) == "placed"
+    assert await again.run(hearing.id).result(30) == "hello"
 
 
 async def test_a_clean_stop_between_two_steps_hands_the_run_over_and_does_not_take_it_for_stuck(stage: Stage) -> None:
@@ -266,7 +266,7 @@ async def test_a_clean_stop_between_two_steps_hands_the_run_over_and_does_not_ta
     assert stage.sql("select distinct state, wake_at is not null from runs") == [("waiting", 1)]
 
     again = await stage.engine(flow)
-    assert [await again.run(run.id).result(5) for run in (quick, slow)] == ["placed"] * 2
+    assert [await again.run(run.id).result(30) for run in (quick, slow)] == ["placed"] * 2
     assert sorted(began) == ["quick"] * 3 + ["slow"] * 3
 
 
@@ -310,5 +310,5 @@ async def test_more_runs_than_fit_into_memory_are_all_finished(stage: Stage) -> 
         await run.signal("add", 100)
         most = max(most, len(engine.worker.live))
 
-    assert [await run.result(10) for run in runs] == list(range(100, 160))
+    assert [await run.result(30) for run in runs] == list(range(100, 160))
     assert most <= 10

@@ -94,7 +94,7 @@ async def test_a_quarantined_run_goes_on_after_the_code_is_fixed(stage: Stage) -
     fixed = await stage.engine(original)
     await fixed.run(run.id).resume()
 
-    assert await fixed.run(run.id).result(10) == "hello"
+    assert await fixed.run(run.id).result(30) == "hello"
     assert stage.sql("select * from history order by position")[: len(history)] == history
 
 
@@ -112,7 +112,7 @@ async def test_what_diverging_code_asked_for_and_noted_is_not_held_against_the_f
     fixed = await stage.engine(original)
     await fixed.run(run.id).resume()
 
-    assert await fixed.run(run.id).result(10) == "hello"
+    assert await fixed.run(run.id).result(30) == "hello"
 
 
 async def test_resumed_without_a_fix_it_is_quarantined_again_and_does_not_loop(stage: Stage) -> None:
@@ -160,7 +160,7 @@ async def test_merely_changed_arguments_stand_as_recorded(stage: Stage) -> None:
 
     _, run, _ = await replayed_with(stage, before, after)
 
-    assert await run.result(10) == "bookhello"
+    assert await run.result(30) == "bookhello"
 
 
 async def test_a_step_that_was_asked_for_and_cancelled_counts_although_nothing_of_it_was_recorded(stage: Stage) -> None:
@@ -254,7 +254,7 @@ async def test_a_workflow_that_replays_the_same_on_another_python_goes_on_there(
     stage.sql("update runs set python = '3.99'")
     await run.signal("word", "hello")
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
 
 
 async def test_the_neighbours_of_a_quarantined_run_go_on(stage: Stage) -> None:
@@ -276,4 +276,4 @@ async def test_the_neighbours_of_a_quarantined_run_go_on(stage: Stage) -> None:
     await stage.until_state(again.run(run.id), "quarantined")
 
     await again.run(beside.id).signal("word", "hello")
-    assert await again.run(beside.id).result(10) == "hello"
+    assert await again.run(beside.id).result(30) == "hello"

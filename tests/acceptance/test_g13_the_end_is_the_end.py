@@ -23,7 +23,7 @@ async def fail(text: str) -> None:
 async def test_nothing_changes_a_completed_run(stage: Stage) -> None:
     engine = await stage.engine(succeed)
     run = await engine.start(succeed, 5, id="order-1")
-    assert await run.result(10) == 5
+    assert await run.result(30) == 5
     before = stage.content()
 
     with pytest.raises(RunEnded, match="order-1 has ended .completed."):
@@ -40,14 +40,14 @@ async def test_nothing_changes_a_completed_run(stage: Stage) -> None:
     await stage.until_sweep()
 
     assert stage.content() == before
-    assert await again.run("order-1").result(10) == 5
+    assert await again.run("order-1").result(30) == 5
 
 
 async def test_nothing_changes_a_failed_run(stage: Stage) -> None:
     engine = await stage.engine(fail)
     run = await engine.start(fail, "no", id="order-1")
     with pytest.raises(RunFailed, match="run 'order-1' of workflow 'fail' failed: OSError: no") as failed:
-        await run.result(10)
+        await run.result(30)
     assert isinstance(failed.value.__cause__, OSError)
     before = stage.content()
 
@@ -62,7 +62,7 @@ async def test_nothing_changes_a_failed_run(stage: Stage) -> None:
 
     assert stage.content() == before
     with pytest.raises(RunFailed):
-        await again.run("order-1").result(10)
+        await again.run("order-1").result(30)
 
 
 async def test_a_step_that_is_still_running_when_its_workflow_ends_records_nothing(stage: Stage) -> None:
@@ -87,7 +87,7 @@ async def test_a_step_that_is_still_running_when_its_workflow_ends_records_nothi
 
     engine = await stage.engine(flow)
     run = await engine.start(flow)
-    assert await run.result(10) == "quick"
+    assert await run.result(30) == "quick"
     before = stage.content()
     await stage.until(began.is_set)
     may_end.set()
@@ -121,7 +121,7 @@ async def test_what_tasks_left_running_had_not_recorded_does_not_happen(stage: S
 
     engine = await stage.engine(flow)
     run = await engine.start(flow)
-    assert await run.result(10) == "False"
+    assert await run.result(30) == "False"
     stage.skip(hours=2)
     await stage.until_sweep()
 
@@ -138,7 +138,7 @@ async def test_signals_that_nobody_received_go_with_the_run_and_their_keys_stay_
     run = await engine.start(flow)
     await run.signal("word", "never received", key="a")
     await run.signal("stop")
-    await run.result(10)
+    await run.result(30)
 
     assert stage.sql("select * from inbox") == []
     await run.signal("word", "again", key="a")
@@ -149,7 +149,7 @@ async def test_a_result_can_be_asked_for_again_and_again_by_anyone(stage: Stage)
     run = await engine.start(succeed, 7)
     client = await stage.client()
 
-    assert [await one.run(run.id).result(10) for one in (engine, client, engine, client)] == [7, 7, 7, 7]
+    assert [await one.run(run.id).result(30) for one in (engine, client, engine, client)] == [7, 7, 7, 7]
 
 
 async def test_a_run_ends_once_although_many_signals_could_end_it(stage: Stage) -> None:
@@ -166,5 +166,5 @@ async def test_a_run_ends_once_although_many_signals_could_end_it(stage: Stage) 
         except RunEnded:
             break  # the first was enough
 
-    assert await run.result(10) == 0
+    assert await run.result(30) == 0
     assert (await kinds(run)).count("completed") == 1

@@ -73,7 +73,7 @@ async def test_a_quarantined_poison_goes_on_after_it_was_fixed_and_resumed(stage
     may_end.set()
     await run.resume()
 
-    assert await run.result(10) == "survived"
+    assert await run.result(30) == "survived"
 
 
 async def test_neighbours_of_a_poison_are_never_quarantined(stage: Stage) -> None:
@@ -86,7 +86,7 @@ async def test_neighbours_of_a_poison_are_never_quarantined(stage: Stage) -> Non
     living = await stage.engine(poison, hear)
     for run in neighbours:
         await living.run(run.id).signal("word", "hello")
-    assert [await living.run(run.id).result(10) for run in neighbours] == ["hello"] * 5
+    assert [await living.run(run.id).result(30) for run in neighbours] == ["hello"] * 5
 
 
 async def test_restarts_from_outside_quarantine_nobody(stage: Stage) -> None:
@@ -112,7 +112,7 @@ async def test_restarts_from_outside_quarantine_nobody(stage: Stage) -> None:
         engine = await stage.engine(flow)
     may_return.set()
 
-    assert await engine.run(run.id).result(10) == "waited"
+    assert await engine.run(run.id).result(30) == "waited"
 
 
 async def test_two_runs_that_execute_when_a_process_dies_share_the_suspicion_and_are_cleared_by_progress(stage: Stage) -> None:
@@ -126,7 +126,7 @@ async def test_two_runs_that_execute_when_a_process_dies_share_the_suspicion_and
     await stage.until(lambda: len(executing) == 4)
     may_end.set()
 
-    assert [await again.run(name).result(10) for name in ("guilty", "innocent")] == ["survived"] * 2
+    assert [await again.run(name).result(30) for name in ("guilty", "innocent")] == ["survived"] * 2
     assert stage.sql("select * from suspects") == []
 
 

@@ -40,7 +40,7 @@ async def test_an_input_just_below_the_limit_goes_through(stage: Stage) -> None:
     engine = await stage.engine(length_of)
     text = "x" * (1024 * 1024 - 100)
 
-    assert await (await engine.start(length_of, text)).result(10) == len(text)
+    assert await (await engine.start(length_of, text)).result(30) == len(text)
 
 
 async def test_arguments_of_a_step_above_the_limit_are_refused_before_the_step_begins(stage: Stage) -> None:
@@ -55,7 +55,7 @@ async def test_arguments_of_a_step_above_the_limit_are_refused_before_the_step_b
     engine = await stage.engine(flow)
     run = await engine.start(flow)
 
-    assert await run.result(10) == "refused"
+    assert await run.result(30) == "refused"
     assert await kinds(run) == ["started", "completed"]
 
 
@@ -71,7 +71,7 @@ async def test_a_step_result_above_the_limit_fails_that_step_at_once_with_its_na
     engine = await stage.engine(flow)
     run = await engine.start(flow)
 
-    assert "step make" in await run.result(10)
+    assert "step make" in await run.result(30)
     assert [(record.kind, record.attempt) for record in await run.history()] == [("started", 0), ("step_failed", 1), ("completed", 0)]
 
 
@@ -83,7 +83,7 @@ async def test_a_workflow_result_above_the_limit_fails_the_run(stage: Stage) -> 
     engine = await stage.engine(flow)
 
     with pytest.raises(RunFailed, match="workflow flow") as failed:
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert isinstance(failed.value.__cause__, PayloadTooLarge)
 
 
@@ -99,7 +99,7 @@ async def test_a_signal_above_the_limit_is_refused_and_its_key_stays_free(stage:
         await run.signal("text", TOO_MUCH, key="a")
     await run.signal("text", "short", key="a")
 
-    assert await run.result(10) == 5
+    assert await run.result(30) == 5
 
 
 async def test_a_note_above_the_limit_is_refused_where_it_is_set(stage: Stage) -> None:
@@ -115,7 +115,7 @@ async def test_a_note_above_the_limit_is_refused_where_it_is_set(stage: Stage) -
     engine = await stage.engine(flow)
     run = await engine.start(flow)
 
-    assert await run.result(10) == "refused"
+    assert await run.result(30) == "refused"
     assert (await run.status()).note == "first"
 
 
@@ -139,7 +139,7 @@ async def test_an_inbox_that_is_full_refuses_the_next_signal_and_takes_more_once
     await stage.engine(flow)
     await stage.until(lambda: stage.sql("select * from inbox") == [])
     await run.signal("number", 3, key="a")
-    assert await run.result(10) == [0, 1, 2, 3]
+    assert await run.result(30) == [0, 1, 2, 3]
 
 
 async def test_a_history_that_reaches_its_limit_quarantines_the_run_and_keeps_all_of_it(stage: Stage) -> None:
@@ -154,7 +154,7 @@ async def test_a_history_that_reaches_its_limit_quarantines_the_run_and_keeps_al
     status = await stage.until_state(run, "quarantined")
     assert "its history has reached the limit of 20 records" in status.error["message"]
     assert len(await run.history()) == 20
-    assert await neighbour.result(10) == 4
+    assert await neighbour.result(30) == 4
 
 
 async def test_code_that_spins_without_waiting_fails_its_run_and_not_its_worker(stage: Stage) -> None:
@@ -169,5 +169,5 @@ async def test_code_that_spins_without_waiting_fails_its_run_and_not_its_worker(
     run, neighbour = await engine.start(spin), await engine.start(length_of, "four")
 
     with pytest.raises(RunFailed, match="it spins"):
-        await run.result(20)
-    assert await neighbour.result(10) == 4
+        await run.result(30)
+    assert await neighbour.result(30) == 4

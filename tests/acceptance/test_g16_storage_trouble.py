@@ -66,7 +66,7 @@ async def test_on_a_full_disk_a_start_is_refused_and_nothing_of_it_is_stored(sta
     assert stage.content()["runs"] == []
 
     await limit_pages(engine, spare=1000)
-    assert await (await engine.start(length_of, "x" * 100_000, id="order-1")).result(10) == 100_000
+    assert await (await engine.start(length_of, "x" * 100_000, id="order-1")).result(30) == 100_000
 
 
 async def test_on_a_full_disk_a_step_is_neither_recorded_nor_seen_and_goes_on_when_there_is_room(stage: Stage) -> None:
@@ -90,7 +90,7 @@ async def test_on_a_full_disk_a_step_is_neither_recorded_nor_seen_and_goes_on_wh
     assert await kinds(run) == ["started"]
 
     await limit_pages(engine, spare=1000)
-    assert await run.result(10) == 100_000
+    assert await run.result(30) == 100_000
     assert await kinds(run) == ["started", "step", "completed"]
 
 
@@ -118,7 +118,7 @@ async def test_while_the_store_cannot_commit_nothing_goes_on_and_then_it_goes_on
     assert await kinds(run) == ["started"]
 
     trouble.end()
-    assert await run.result(10) == "done"
+    assert await run.result(30) == "done"
     assert await kinds(run) == ["started", "step", "completed"]
 
 
@@ -127,7 +127,7 @@ async def test_a_commit_that_failed_and_did_not_happen_is_repeated(stage: Stage)
     run = await engine.start(flow, 3)
     stage.commits.before = Trouble(apsw.IOError("disk I/O error"), times=2)
 
-    assert await run.result(10) == 3
+    assert await run.result(30) == 3
     assert await names(run) == ["place"] * 3
     assert PLACED == [0, 1, 2]
 
@@ -147,7 +147,7 @@ async def test_a_commit_that_happened_although_it_failed_is_found_and_not_repeat
     stage.commits.after = lose_the_answer
     run = await client.start(flow, 3)
 
-    assert await run.result(10) == 3
+    assert await run.result(30) == 3
     assert await kinds(run) == ["started", "step", "step", "step", "completed"]
     assert PLACED == [0, 1, 2]
     assert left <= 0
@@ -164,7 +164,7 @@ async def test_many_answers_lost_change_nothing_of_what_is_recorded(stage: Stage
     stage.commits.after = lose_the_answer
     runs = [await engine.start(flow, 5, id=f"order-{number}") for number in range(5)]
 
-    assert [await run.result(20) for run in runs] == [10] * 5
+    assert [await run.result(30) for run in runs] == [10] * 5
     assert sorted(PLACED) == sorted([*range(5)] * 5)
     for run in runs:
         assert [record.position for record in await run.history()] == [*range(1, 8)]
@@ -183,14 +183,14 @@ async def test_a_failed_commit_is_never_told_to_the_workflow_as_a_failure_of_its
     run = await engine.start(careful)
     stage.commits.before = Trouble(apsw.IOError("disk I/O error"), times=3)
 
-    assert await run.result(10) == "placed"
+    assert await run.result(30) == "placed"
     assert await kinds(run) == ["started", "step", "completed"]
 
 
 async def test_after_a_failed_sync_the_process_says_that_it_must_end_and_the_next_one_goes_on(stage: Stage) -> None:
     engine = await stage.engine(flow)
     run = await engine.start(flow, 1)
-    await run.result(10)
+    await run.result(30)
     sync = apsw.IOError("disk I/O error")
     sync.extendedresult = apsw.SQLITE_IOERR_FSYNC
     stage.commits.before = Trouble(sync, times=1)
@@ -202,7 +202,7 @@ async def test_after_a_failed_sync_the_process_says_that_it_must_end_and_the_nex
     await stage.stop(engine)
 
     again = await stage.engine(flow)
-    assert await (await again.start(flow, 2, id="order-2")).result(10) == 1
+    assert await (await again.start(flow, 2, id="order-2")).result(30) == 1
 
 
 async def test_a_worker_does_not_claim_while_the_store_does_not_take_its_checkpoints(stage: Stage) -> None:
@@ -219,7 +219,7 @@ async def test_a_worker_does_not_claim_while_the_store_does_not_take_its_checkpo
     engine._store.checkpoint = watch
     run = await client.start(flow, 2)
 
-    assert await run.result(10) == 1
+    assert await run.result(30) == 1
     assert len(raised) == 10
     assert asked[1:10] == [False] * 9
 
@@ -237,7 +237,7 @@ async def test_a_read_that_fails_is_tried_again_and_no_run_is_left_out(stage: St
     raised = stage.fail(engine, "load", StoreUnavailable("busy"), times=3)
     stage.skip(3600)
 
-    assert [await run.result(10) for run in runs] == ["slept"] * 5
+    assert [await run.result(30) for run in runs] == ["slept"] * 5
     assert len(raised) == 3
 
 
@@ -278,4 +278,4 @@ async def test_a_commit_whose_answer_is_lost_and_whose_record_is_damaged_stops_n
         await stage.until(lambda: run.id not in engine.worker.live)
 
     assert not engine.failure.done()
-    assert await (await engine.start(flow, 3)).result(10) == 3
+    assert await (await engine.start(flow, 3)).result(30) == 3

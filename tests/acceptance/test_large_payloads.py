@@ -66,10 +66,14 @@ async def test_a_run_that_was_put_off_for_a_large_inbox_comes_before_it_in_the_n
     live = engine.worker.live
     await stage.until(lambda: len(live) == 2 and not any(run.is_busy for run in live.values()))
     reads = watch_reads(stage)
-    stage.on_checkpoint = lambda _batch: engine.worker.signalled("a-greedy") and None
+
+    def signal_the_other_one_meanwhile(batch: Any) -> None:
+        if "b-modest" in [change.run_id for change in batch.changes]:
+            engine.worker.signalled("a-greedy")
+
+    stage.on_checkpoint = signal_the_other_one_meanwhile
     stage.sql(A_PAGE_AND_MORE)
     await stage.until(lambda: len(reads) > 1)
-    stage.on_checkpoint = lambda _batch: None
 
     assert list(reads[0]) == ["a-greedy"]
     assert next(iter(reads[1])) == "b-modest"

@@ -80,7 +80,7 @@ async def test_each_line_says_its_run_step_and_attempt_and_is_heard_once_althoug
     await stage.stop(engine)
     engine = await stage.engine(fulfil)
     await engine.run("order-1").signal("paid", "90")
-    assert await engine.run("order-1").result(10) == "90"
+    assert await engine.run("order-1").result(30) == "90"
 
     assert sorted(heard.getvalue().splitlines()) == sorted(
         [
@@ -111,7 +111,7 @@ async def test_a_replay_is_silent_also_where_somebody_took_the_record_factory_of
     logging.setLogRecordFactory(logging.LogRecord)
     try:
         await run.signal("go")
-        await run.result(10)
+        await run.result(30)
     finally:
         logging.setLogRecordFactory(factory)
 
@@ -138,7 +138,7 @@ async def test_what_a_record_says_of_itself_stays(stage: Stage, heard: io.String
     listener.addFilter(RunContext())
     log.addHandler(listener)
     engine = await stage.engine(flow)
-    await (await engine.start(flow, id="order-1")).result(10)
+    await (await engine.start(flow, id="order-1")).result(30)
     log.removeHandler(listener)
 
     fields = [(record.__dict__["run_id"], record.__dict__["workflow"], record.__dict__["step"]) for record in records]

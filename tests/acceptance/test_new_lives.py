@@ -37,7 +37,7 @@ async def test_a_worker_declared_dead_while_the_store_was_busy_claims_again_in_i
     await stage.until(lambda: worker.incarnation not in (first, ""))
     is_reborn.set()
 
-    assert await run.result(10) == 1
+    assert await run.result(30) == 1
 
 
 async def test_a_worker_that_cannot_go_on_is_not_born_again(stage: Stage) -> None:

@@ -65,7 +65,7 @@ async def test_a_run_that_waited_behind_the_place_of_the_change_keeps_the_old_wa
     engine = await stage.engine(changed)
     await engine.run(run.id).signal("word", "hello")
 
-    assert await engine.run(run.id).result(10) == "hello unchecked"
+    assert await engine.run(run.id).result(30) == "hello unchecked"
     assert await names(engine.run(run.id)) == ["charge"]
 
 
@@ -78,7 +78,7 @@ async def test_a_run_that_begins_on_the_changed_code_takes_the_new_way_however_o
         engine = await stage.engine(changed)
     await engine.run(run.id).signal("word", "hello")
 
-    assert await engine.run(run.id).result(10) == "hello book"
+    assert await engine.run(run.id).result(30) == "hello book"
     assert await kinds(engine.run(run.id)) == ["started", "step", "patched", "step", "signal", "completed"]
 
 
@@ -101,7 +101,7 @@ async def test_a_run_that_was_handed_over_before_its_step_was_recorded_keeps_the
 
     await stage.until(lambda: stage.sql("select 1 from runs where state <> 'running' or owner is not null"))
     with pytest.raises(Exception, match="may or may not have run"):
-        await again.run(run.id).result(10)
+        await again.run(run.id).result(30)
 
 
 async def test_a_step_that_waits_for_its_next_try_keeps_its_run_on_the_old_way(stage: Stage) -> None:
@@ -137,7 +137,7 @@ async def test_a_mark_passed_last_is_kept_although_the_run_waits_or_ends_before_
     assert await kinds(run) == ["started", "patched"]
     await run.signal("word")
 
-    assert await run.result(10) is True
+    assert await run.result(30) is True
     assert await kinds(run) == ["started", "patched", "signal", "patched", "completed"]
 
 
@@ -183,7 +183,7 @@ async def test_code_that_diverged_does_not_say_how_far_the_run_had_come(stage: S
 
     engine = await stage.engine(original)
     await engine.run(run.id).resume()
-    assert await engine.run(run.id).result(10) == "hello"
+    assert await engine.run(run.id).result(30) == "hello"
 
 
 async def test_a_step_that_failed_is_retried_under_its_key_although_the_code_has_a_new_step_before_it(stage: Stage) -> None:
@@ -215,7 +215,7 @@ async def test_a_step_that_failed_is_retried_under_its_key_although_the_code_has
     engine = await stage.engine(after)
     await engine.run(run.id).retry()
 
-    assert await engine.run(run.id).result(10) == "book True"
+    assert await engine.run(run.id).result(30) == "book True"
     assert keys == [("book", "default/order-1/0/0")] * 2
 
 
@@ -239,5 +239,5 @@ async def test_a_run_whose_own_code_failed_takes_the_new_way_from_there_when_it_
     engine = await stage.engine(after)
     await engine.run(run.id).retry()
 
-    assert await engine.run(run.id).result(10) == "book False True"
+    assert await engine.run(run.id).result(30) == "book False True"
     assert await kinds(engine.run(run.id)) == ["started", "step", "failed", "patched", "completed"]

@@ -60,7 +60,7 @@ async def test_timers_of_a_paused_run_do_not_fire_and_are_due_when_it_is_resumed
     await is_paused(stage, run)
     assert begun == ["before"]
     await run.resume()
-    assert await run.result(10) == "after"
+    assert await run.result(30) == "after"
 
 
 async def test_a_run_that_is_resumed_before_its_time_goes_on_waiting_for_it(stage: Stage) -> None:
@@ -75,7 +75,7 @@ async def test_a_run_that_is_resumed_before_its_time_goes_on_waiting_for_it(stag
 
     assert begun == ["before"]
     stage.skip(HOUR / 2 + 1)
-    assert await run.result(10) == "after"
+    assert await run.result(30) == "after"
 
 
 async def test_signals_to_a_paused_run_are_kept_in_order_and_received_when_it_is_resumed(stage: Stage) -> None:
@@ -94,7 +94,7 @@ async def test_signals_to_a_paused_run_are_kept_in_order_and_received_when_it_is
     await is_paused(stage, run)
     assert (await kinds(run)).count("signal") == 1
     await client.run("order-1").resume()
-    assert await run.result(10) == [1, 2, 3]
+    assert await run.result(30) == [1, 2, 3]
 
 
 async def test_a_run_that_has_not_begun_does_not_begin_while_it_is_paused(stage: Stage) -> None:
@@ -149,7 +149,7 @@ async def test_steps_under_way_end_and_are_recorded_and_the_next_ones_do_not_beg
     assert sorted(await names(run)) == ["waits", "waits_in_thread"]
     assert begun == ["waits"]
     await run.resume()
-    assert await run.result(10) == ["waited", "waited in a thread", "next"]
+    assert await run.result(30) == ["waited", "waited in a thread", "next"]
     assert begun == ["waits", "next"]
 
 
@@ -177,7 +177,7 @@ async def test_a_pause_that_is_withdrawn_before_the_step_has_ended_changes_nothi
     gate.set()
     stage.skip(2)
 
-    assert await run.result(10) == "next"
+    assert await run.result(30) == "next"
     assert begun == ["waits", "next"]
 
 
@@ -220,7 +220,7 @@ async def test_a_step_whose_result_is_recorded_as_its_run_is_no_longer_to_be_pau
     stage.on_checkpoint = withdraw
     gate.set()
 
-    assert await run.result(10) == "waited held"
+    assert await run.result(30) == "waited held"
     assert begun == ["waits", "held"]
 
 
@@ -252,7 +252,7 @@ async def test_a_step_that_fails_while_its_run_is_to_be_paused_is_tried_again_wh
 
     await run.resume()
 
-    assert await run.result(10) == "up"
+    assert await run.result(30) == "up"
     assert begun == ["try", "try"]
 
 
@@ -289,7 +289,7 @@ async def test_an_at_most_once_step_that_had_no_slot_yet_is_not_taken_for_one_th
     assert begun == ["holds"]
     await run.resume()
 
-    assert await run.result(10) == "once"
+    assert await run.result(30) == "once"
 
 
 # ── who else is there ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -308,7 +308,7 @@ async def test_a_paused_run_stays_paused_over_deaths_and_starts_of_workers(stage
 
     await is_paused(stage, again.run("order-1"))
     await again.run("order-1").resume()
-    assert await again.run("order-1").result(10) == "after"
+    assert await again.run("order-1").result(30) == "after"
 
 
 async def test_a_pause_that_its_worker_did_not_live_to_see_is_met_by_the_next_one(stage: Stage) -> None:
@@ -338,7 +338,7 @@ async def test_a_pause_that_its_worker_did_not_live_to_see_is_met_by_the_next_on
     await is_paused(stage, client.run("order-1"))
     assert "next" not in begun
     await again.run(run.id).resume()
-    assert await again.run(run.id).result(10) == "next"
+    assert await again.run(run.id).result(30) == "next"
 
 
 async def test_a_clean_stop_leaves_a_run_that_is_to_be_paused_paused(stage: Stage) -> None:
@@ -377,7 +377,7 @@ async def test_two_clients_that_pause_and_resume_at_once_leave_a_run_that_can_go
     await stage.until_state(run, "paused")
     await run.resume()
 
-    assert sorted(await run.result(10)) == [0, 1, 2]
+    assert sorted(await run.result(30)) == [0, 1, 2]
 
 
 async def test_a_paused_run_that_is_cancelled_cleans_up(stage: Stage) -> None:
@@ -396,7 +396,7 @@ async def test_a_paused_run_that_is_cancelled_cleans_up(stage: Stage) -> None:
     await run.cancel()
 
     with pytest.raises(RunCancelled):
-        await run.result(10)
+        await run.result(30)
     assert begun == ["clean-up"]
 
 
@@ -447,7 +447,7 @@ async def test_a_run_whose_last_step_under_way_is_cancelled_from_outside_while_i
         await run.resume()
     await stage.until(lambda: begun == ["waits", "waits"])
     go.set()
-    assert await run.result(10) == "waited"
+    assert await run.result(30) == "waited"
 
 
 async def test_a_pause_that_another_process_withdraws_while_a_long_step_is_under_way_holds_nothing_until_that_step_has_ended(
@@ -486,4 +486,4 @@ async def test_a_pause_that_another_process_withdraws_while_a_long_step_is_under
 
     await stage.until(lambda: begun == ["long", "short"])
     go.set()
-    assert await run.result(10) == ["long", "short"]
+    assert await run.result(30) == ["long", "short"]

@@ -54,7 +54,7 @@ async def test_b2_two_sweepers_that_find_the_same_dead_worker_give_its_runs_to_o
     await stage.until_sweep()
     may_end.set()
 
-    assert [await living[0].run(run.id).result(10) for run in runs] == ["placed"] * 10
+    assert [await living[0].run(run.id).result(30) for run in runs] == ["placed"] * 10
     assert sorted(began[10:]) == sorted(run.id for run in runs)
 
 
@@ -100,7 +100,7 @@ async def test_b7_a_commit_that_is_repeated_advances_no_number_twice(stage: Stag
 
     stage.commits.before = fail_sometimes
     run = await engine.start(flow, id="order-1")
-    assert await run.result(10) == 20
+    assert await run.result(30) == 20
     assert stage.sql("select command from history where kind = 'step' order by position") == [(number,) for number in range(5)]
 
 
@@ -113,7 +113,7 @@ async def test_b9_b59_a_worker_that_no_hint_reaches_finds_everything_by_looking(
     await run.signal("word", "hello")
     await stage.until_sweep()
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
 
 
 async def test_b10_a_result_that_comes_between_looking_and_waiting_is_not_missed(stage: Stage) -> None:
@@ -122,7 +122,7 @@ async def test_b10_a_result_that_comes_between_looking_and_waiting_is_not_missed
     client._settings = never_polls
     for number in range(10):
         run = await engine.start(hear, id=f"order-{number}")
-        waiting = [asyncio.create_task(one.run(run.id).result(10)) for one in (engine, client)]
+        waiting = [asyncio.create_task(one.run(run.id).result(30)) for one in (engine, client)]
         for _ in range(number):
             await asyncio.sleep(0)
         await run.signal("word", "hello")
@@ -137,7 +137,7 @@ async def test_b11_who_waits_for_a_result_gets_it_although_the_store_could_not_b
     run = await engine.start(hear)
     await stage.until_parked(engine, run)
     raised = stage.fail(engine, "load", StoreUnavailable("busy"), times=3)
-    waiting = asyncio.create_task(run.result(10))
+    waiting = asyncio.create_task(run.result(30))
     await run.signal("word", "hello")
 
     assert await waiting == "hello"
@@ -175,7 +175,7 @@ async def test_b12_a_receive_that_was_cancelled_takes_no_signal(stage: Stage) ->
     await run.signal("word", "first")
     await run.signal("word", "second")
 
-    assert await run.result(10) == ["first", "second"]
+    assert await run.result(30) == ["first", "second"]
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable, UnknownOutcome, StoreError, TimeoutError, ConnectionError])
@@ -194,7 +194,7 @@ async def test_b19_an_error_of_a_step_is_never_taken_for_one_of_the_store(stage:
 
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed) as failed:
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert isinstance(failed.value.__cause__, error)
     assert tries == 2
     assert engine.worker._committer.is_available
@@ -220,7 +220,7 @@ async def test_b42_arguments_that_are_too_large_leave_no_run_behind_and_block_no
     with pytest.raises(PayloadTooLarge):
         await engine.start("twice", "x" * 2_000_000, id="order-1")
 
-    assert await (await engine.start(twice, 1, id="order-1")).result(10) == 4
+    assert await (await engine.start(twice, 1, id="order-1")).result(30) == 4
 
 
 async def test_b47_code_that_cannot_be_closed_takes_no_room_for_ever(stage: Stage) -> None:
@@ -238,7 +238,7 @@ async def test_b47_code_that_cannot_be_closed_takes_no_room_for_ever(stage: Stag
     await stage.until(lambda: stage.sql("select count(*) from runs where state = 'waiting' and owner is null") == [(6,)])
 
     await stage.until(lambda: not engine.worker.live)
-    assert await (await engine.start(twice, 1)).result(10) == 4
+    assert await (await engine.start(twice, 1)).result(30) == 4
 
 
 async def test_b50_the_order_of_signals_and_results_is_the_same_on_replay(stage: Stage) -> None:
@@ -270,7 +270,7 @@ async def test_b50_the_order_of_signals_and_results_is_the_same_on_replay(stage:
     again = await stage.engine(flow)
     await again.run(run.id).signal("end")
 
-    assert await again.run(run.id).result(10) == seen[0] == seen[-1]
+    assert await again.run(run.id).result(30) == seen[0] == seen[-1]
     assert len(seen[0]) == 9
 
 
@@ -296,7 +296,7 @@ async def test_b51_a_time_limit_is_not_lost_although_the_step_ends_while_it_is_b
     await stage.until(lambda: engine.worker._attempts.under_way)
     stage.skip(2)
 
-    assert await run.result(10) == "timed out"
+    assert await run.result(30) == "timed out"
     assert await names(run) == []
 
 
@@ -315,7 +315,7 @@ async def test_b56_a_record_that_makes_no_sense_quarantines_its_run_and_the_work
     for run in (damaged, healthy):
         await run.signal("word", "hello")
 
-    assert await healthy.result(10) == "hello"
+    assert await healthy.result(30) == "hello"
     assert "timer 7 fired, but the code has set 0 timers" in (await stage.until_state(damaged, "quarantined")).error["message"]
 
 
@@ -325,7 +325,7 @@ async def test_b58_one_key_sent_by_many_at_once_is_one_signal(stage: Stage) -> N
     client = await stage.client()
     await asyncio.gather(*([engine, client][number % 2].run(run.id).signal("word", "hello", key="a") for number in range(20)))
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
     assert await kinds(run) == ["started", "signal", "completed"]
 
 
@@ -353,7 +353,7 @@ async def test_b60_a_failure_is_the_same_on_every_replay(stage: Stage) -> None:
         run = engine.run(run.id)
         await run.signal("other")
     await engine.run(run.id).signal("word")
-    await engine.run(run.id).result(10)
+    await engine.run(run.id).result(30)
 
     assert len(seen) >= 2
     assert len(set(seen)) == 1
@@ -379,5 +379,5 @@ async def test_b94_the_key_that_is_promised_for_every_try_is_there_and_the_same(
         await place()
 
     engine = await stage.engine(flow)
-    await (await engine.start(flow)).result(10)
+    await (await engine.start(flow)).result(30)
     assert placed == 1

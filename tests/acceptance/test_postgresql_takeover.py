@@ -1,9 +1,8 @@
-"""F02, F03: workers on one PostgreSQL die or are stopped in the middle of their work; real processes and signals, the default lease."""
+"""F02, F03: workers on one PostgreSQL die or are stopped in the middle of their work; real processes and signals."""
 
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import pytest
 
 from tests.acceptance.test_processes import Fleet
 
-LEASE_AND_SWEEP_SECONDS = 12.0
 APP = """
-    import os, time
+    import asyncio, os, sys, time
     from pathlib import Path
-    from perdure import step, workflow
+    from perdure import Engine, step, workflow
+    from perdure.settings import Settings
 
     @step
     def hold(number: int) -> int:
@@ -27,7 +26,17 @@ APP = """
     @workflow
     async def count(number: int) -> int:
         return await hold(number)
+
+    async def work_with_a_lease_of_an_hour() -> None:
+        async with Engine(os.environ["PERDURE_STORE"], [count], settings=Settings(lease_seconds=3600.0)):
+            print(f"worker {os.getpid()} runs", file=sys.stderr, flush=True)
+            await asyncio.Event().wait()
+
+    if __name__ == "__main__":
+        asyncio.run(work_with_a_lease_of_an_hour())
 """
+WITH_THE_DEFAULT_LEASE = ("-m", "perdure", "worker", "app.py")
+WITH_A_LEASE_OF_AN_HOUR = ("app.py",)
 
 
 @pytest.fixture
@@ -47,43 +56,39 @@ def steps(fleet: Fleet) -> list[str]:
     return [record["kind"] for record in json.loads(fleet.run("run", "history", "r", "-o", "json")) if record["kind"] == "step"]
 
 
-def begin(fleet: Fleet) -> int:
+def begin(fleet: Fleet, worker: tuple[str, ...]) -> int:
     """A run whose step holds in one worker, while another waits for work; the process that owns it."""
-    fleet.start("app.py")
+    fleet.launch(*worker)
     fleet.until(lambda: len(fleet.workers()) == 1, "the first worker")
     fleet.run("run", "start", "count", "--id", "r", "--input", '{"number": 1}')
     fleet.until(lambda: holders(fleet), "the step begins")
-    fleet.start("app.py")
+    fleet.launch(*worker)
     fleet.until(lambda: len(fleet.workers()) == 2, "the second worker")
     return holders(fleet).pop()
 
 
 def test_f02_a_run_whose_worker_was_killed_goes_on_at_once_on_the_same_host(fleet: Fleet) -> None:
-    owner = begin(fleet)
+    """Its lock tells, not its lease."""
+    owner = begin(fleet, WITH_A_LEASE_OF_AN_HOUR)
 
     os.kill(owner, signal.SIGKILL)
-    died = time.monotonic()
     fleet.until(lambda: holders(fleet) - {owner}, "another worker takes it over")
 
-    assert time.monotonic() - died < LEASE_AND_SWEEP_SECONDS / 2, "its lock told, not its lease"
     (fleet.folder / "released").touch()
     fleet.run("run", "wait", "r", "--timeout", "30")
     assert steps(fleet) == ["step"]
 
 
 def test_f03_a_worker_that_was_stopped_past_its_lease_loses_its_run_and_commits_nothing_when_it_comes_back(fleet: Fleet) -> None:
-    owner = begin(fleet)
+    owner = begin(fleet, WITH_THE_DEFAULT_LEASE)
 
     os.kill(owner, signal.SIGSTOP)
-    stopped = time.monotonic()
     try:
         fleet.until(lambda: holders(fleet) - {owner}, "another worker takes it over")
         (heir,) = holders(fleet) - {owner}
-        taken_over_after = time.monotonic() - stopped
     finally:
         os.kill(owner, signal.SIGCONT)
     (fleet.folder / "released").touch()
 
     assert fleet.run("run", "wait", "r", "--timeout", "30").strip() == str(heir)
     assert steps(fleet) == ["step"]
-    assert taken_over_after < LEASE_AND_SWEEP_SECONDS + 3, "and what a busy machine adds"

@@ -44,7 +44,11 @@ class Fleet:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "perdure", "worker", *arguments]
+        return self.launch("-m", "perdure", "worker", *arguments)
+
+    def launch(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Python with these arguments."""
+        command = [sys.executable, *arguments]
         with (self.folder / "said").open("ab") as said:
             process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stderr=said)
         self._processes.append(process)

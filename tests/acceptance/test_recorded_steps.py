@@ -95,7 +95,7 @@ async def test_a_step_that_ends_while_a_pause_is_withdrawn_is_not_begun_again(st
     engine.worker.signalled(run.id)
     await answered.wait()
 
-    assert await run.result(10) == "done"
+    assert await run.result(30) == "done"
     assert tries == [1]
     assert await kinds(run) == ["started", "step", "completed"]
 
@@ -133,7 +133,7 @@ async def test_a_clean_stop_leaves_no_intent_of_a_step_that_waits_for_a_slot(sta
     assert tries == [1]
     assert stage.sql("select * from attempts") == []
     again = await stage.engine(charging)
-    assert await again.run(run.id).result(10) == 2
+    assert await again.run(run.id).result(30) == 2
 
 
 async def test_a_clean_stop_writes_no_intent_that_it_will_not_follow(stage: Stage) -> None:
@@ -154,7 +154,7 @@ async def test_a_clean_stop_writes_no_intent_that_it_will_not_follow(stage: Stag
     assert tries == []
     assert stage.sql("select * from attempts") == []
     again = await stage.engine(charging)
-    assert await again.run(run.id).result(10) == 2
+    assert await again.run(run.id).result(30) == 2
 
 
 async def test_a_clean_stop_leaves_no_intent_of_a_step_that_was_put_off(stage: Stage) -> None:
@@ -177,7 +177,7 @@ async def test_a_clean_stop_leaves_no_intent_of_a_step_that_was_put_off(stage: S
     assert tries == []
     assert stage.sql("select * from attempts") == []
     again = await stage.engine(charging)
-    assert await again.run(run.id).result(10) == 2
+    assert await again.run(run.id).result(30) == 2
 
 
 async def test_a_clean_stop_takes_an_intent_back_and_keeps_the_failures_that_were_counted(stage: Stage) -> None:
@@ -208,5 +208,5 @@ async def test_a_clean_stop_takes_an_intent_back_and_keeps_the_failures_that_wer
     assert len(tries) == began + 1
     assert stage.sql("select failures, intent from attempts") == [(1, None)]
     again = await stage.engine(charging, flow)
-    assert await again.run(run.id).result(10) == 2
+    assert await again.run(run.id).result(30) == 2
     assert tries[-1] == 2

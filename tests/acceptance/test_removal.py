@@ -39,7 +39,7 @@ async def test_a_run_that_has_ended_is_deleted_with_everything_and_its_id_runs_a
     engine = await stage.engine(waits)
     run = await engine.start(waits, id="order-1")
     await run.signal("word", 1, key="k")
-    assert await run.result(10) == 1
+    assert await run.result(30) == 1
 
     await run.delete()
 
@@ -49,7 +49,7 @@ async def test_a_run_that_has_ended_is_deleted_with_everything_and_its_id_runs_a
     assert not any(stage.sql(f"select * from {table}") for table in TABLES)
     again = await engine.start(waits, id="order-1")
     await again.signal("word", 2, key="k")
-    assert await again.result(10) == 2
+    assert await again.result(30) == 2
 
 
 async def test_a_run_that_has_not_ended_is_refused_and_says_to_cancel_it_first(stage: Stage) -> None:
@@ -67,7 +67,7 @@ async def test_a_run_that_has_not_ended_is_refused_and_says_to_cancel_it_first(s
 async def test_a_deletion_whose_commit_was_not_answered_is_not_reported_as_a_run_that_does_not_exist(stage: Stage) -> None:
     engine = await stage.engine(quick)
     run = await engine.start(quick)
-    await run.result(10)
+    await run.result(30)
     real = engine._store.delete
 
     async def loses_the_answer(run_id: str) -> None:
@@ -92,7 +92,7 @@ async def test_whoever_waits_for_a_run_that_is_deleted_is_told(stage: Stage) -> 
     await run.delete()
 
     with pytest.raises(RunNotFound):
-        await client.run("order-1").result(5)
+        await client.run("order-1").result(30)
 
 
 # ── retention ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -103,12 +103,12 @@ SOON = replace(CALM, purge_seconds=0.02, purge_pause_seconds=0.001)
 async def test_by_default_everything_is_kept(stage: Stage) -> None:
     engine = await stage.engine(quick, settings=SOON)
     run = await engine.start(quick)
-    await run.result(10)
+    await run.result(30)
     stage.skip(days=3650)
 
     await stage.until_sweep()
 
-    assert await run.result(10) == "done"
+    assert await run.result(30) == "done"
 
 
 async def test_runs_go_when_they_are_kept_no_longer_by_how_they_ended(stage: Stage) -> None:
@@ -142,7 +142,7 @@ async def gone(stage: Stage, engine: Engine, left: set[str]) -> None:
 
 async def test_many_old_runs_go_in_batches_and_a_death_between_leaves_each_whole_or_gone(stage: Stage) -> None:
     engine = await stage.engine(quick)
-    await asyncio.gather(*[(await engine.start(quick)).result(10) for _ in range(250)])
+    await asyncio.gather(*[(await engine.start(quick)).result(30) for _ in range(250)])
     await stage.stop(engine)
     stage.skip(days=31)
     dying = await stage.engine(quick, settings=replace(SOON, purge_runs=10), retention={"completed": timedelta(days=30)})
@@ -160,7 +160,7 @@ async def test_many_old_runs_go_in_batches_and_a_death_between_leaves_each_whole
 async def test_a_store_that_does_not_answer_is_asked_again(stage: Stage) -> None:
     engine = await stage.engine(quick, settings=SOON, retention={"completed": 60})
     run = await engine.start(quick)
-    await run.result(10)
+    await run.result(30)
     raised = stage.fail(engine, "purge", StoreUnavailable("busy"), times=3)
     stage.skip(61)
 

@@ -51,7 +51,7 @@ async def order() -> list[str]:
 
 async def fails(run: Run) -> BaseException:
     with pytest.raises(RunFailed) as failed:
-        await run.result(10)
+        await run.result(30)
     assert failed.value.__cause__ is not None
     return failed.value.__cause__
 
@@ -71,7 +71,7 @@ async def test_a_failed_run_goes_on_from_the_failed_step_with_its_key_and_its_tr
 
     await run.retry()
 
-    assert await run.result(10) == ["reserve", "charged", "ship"]
+    assert await run.result(30) == ["reserve", "charged", "ship"]
     assert begun == [("charge", 1, "order-1/0/1"), ("ship", 1, "order-1/0/2")]
     assert (await run.status()).state == "completed"
 
@@ -87,7 +87,7 @@ async def test_retried_without_a_repair_it_fails_again_with_as_many_tries_and_ca
 
     await run.retry()
 
-    assert await run.result(10) == ["reserve", "charged", "ship"]
+    assert await run.result(30) == ["reserve", "charged", "ship"]
     assert [name for name, *_ in begun] == ["reserve", *["charge"] * 9, "ship"]
 
 
@@ -112,7 +112,7 @@ async def test_give_up_after_counts_from_the_retry(stage: Stage) -> None:
 
     await run.retry()
 
-    assert await run.result(10) == "up"
+    assert await run.result(30) == "up"
 
 
 async def test_results_of_parallel_steps_are_kept_and_only_what_failed_or_had_not_ended_runs_again(stage: Stage) -> None:
@@ -137,7 +137,7 @@ async def test_results_of_parallel_steps_are_kept_and_only_what_failed_or_had_no
 
     await run.retry()
 
-    assert await run.result(10) == ["a", "charged", "slow", "b"]
+    assert await run.result(30) == ["a", "charged", "slow", "b"]
     assert sorted(name for name, *_ in begun) == ["charge", "slow"]
 
 
@@ -158,7 +158,7 @@ async def test_after_a_bug_in_workflow_code_was_fixed_the_run_goes_on_with_every
 
     await run.retry()
 
-    assert await run.result(10) == ["first", "hello", "second"]
+    assert await run.result(30) == ["first", "hello", "second"]
     assert [name for name, *_ in begun] == ["first", "second"]
 
 
@@ -179,7 +179,7 @@ async def test_input_that_did_not_fit_the_code_fits_after_the_code_was_changed(s
     new = await stage.engine(versions(str))
     await new.run("order-1").retry()
 
-    assert await new.run("order-1").result(10) == "seven"
+    assert await new.run("order-1").result(30) == "seven"
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,7 +257,7 @@ async def test_a_completed_and_a_cancelled_run_are_final(stage: Stage) -> None:
     repair()
     engine = await stage.engine(order)
     completed, cancelled = await engine.start(order), await engine.start(order)
-    await completed.result(10)
+    await completed.result(30)
     await stage.until_state(cancelled, "completed")
 
     @workflow
@@ -268,7 +268,7 @@ async def test_a_completed_and_a_cancelled_run_are_final(stage: Stage) -> None:
     run = await other.start(waits)
     await run.cancel()
     with pytest.raises(RunCancelled):
-        await run.result(10)
+        await run.result(30)
 
     for one in (completed, run):
         with pytest.raises(NotRetryable, match="only a failed run can be retried"):
@@ -315,7 +315,7 @@ async def test_g4_an_at_most_once_step_that_was_under_way_when_its_run_failed_is
 
     await run.retry()
 
-    assert await run.result(10) == ["charged", "StepOutcomeUnknown"]
+    assert await run.result(30) == ["charged", "StepOutcomeUnknown"]
     assert [name for name, *_ in begun].count("letter") == 1
 
 
@@ -334,7 +334,7 @@ async def test_a_retry_that_was_acknowledged_is_done_by_whoever_comes_next(stage
     await client.run("order-1").retry()
 
     again = await stage.engine(order)
-    assert await again.run("order-1").result(10) == ["reserve", "charged", "ship"]
+    assert await again.run("order-1").result(30) == ["reserve", "charged", "ship"]
     assert (await again.run("order-1").status()).error is None
 
 
@@ -357,7 +357,7 @@ async def test_with_a_death_after_every_record_a_retried_run_ends_as_an_undistur
     await stage.kill(engine)
 
     again = await stage.engine(order)
-    assert await again.run("order-1").result(10) == ["reserve", "charged", "ship"]
+    assert await again.run("order-1").result(30) == ["reserve", "charged", "ship"]
     assert await names(again.run("order-1")) == ["work", "charge", "work"]
     assert {key for _, _, key in begun} <= {"order-1/0/1", "order-1/0/2"}
 
@@ -371,7 +371,7 @@ async def test_many_clients_that_retry_at_once_are_one_retry(stage: Stage) -> No
 
     answers = await asyncio.gather(*(one.run("order-1").retry() for one in (engine, other) * 10), return_exceptions=True)
 
-    assert await run.result(10) == ["reserve", "charged", "ship"]
+    assert await run.result(30) == ["reserve", "charged", "ship"]
     assert not [one for one in answers if one is not None]
     assert (await kinds(run)).count("completed") == 1
     assert stage.sql("select count(*) from generations") == [(1,)]

@@ -58,7 +58,7 @@ def played(url: str, *run_ids: str) -> None:
         async with Engine(url, [fulfil, wait]) as engine:
             for run_id in run_ids:
                 try:
-                    await engine.run(run_id).result(10)
+                    await engine.run(run_id).result(30)
                 except RunFailed:
                     continue  # as some of them are meant to
 

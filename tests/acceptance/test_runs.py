@@ -47,7 +47,7 @@ async def hear() -> str:
 
 async def test_arguments_and_results_come_back_as_the_types_that_the_hints_name(stage: Stage) -> None:
     engine = await stage.engine(fulfil)
-    assert await (await engine.start(fulfil, ORDER)).result(10) == ORDER
+    assert await (await engine.start(fulfil, ORDER)).result(30) == ORDER
 
 
 async def test_whoever_does_not_know_the_workflow_gets_its_result_as_plain_json(stage: Stage) -> None:
@@ -55,7 +55,7 @@ async def test_whoever_does_not_know_the_workflow_gets_its_result_as_plain_json(
     run = await engine.start(fulfil, ORDER)
     client = await stage.client()
 
-    result = await client.run(run.id).result(10)
+    result = await client.run(run.id).result(30)
     assert result["total"] == "19.90"
     assert result["lines"] == {"book": 2}
 
@@ -79,7 +79,7 @@ async def test_the_error_of_a_failed_run_is_its_cause_also_in_another_process(st
     run = await engine.start(fail, id="order-1")
     for one in (run, (await stage.client()).run("order-1")):
         with pytest.raises(RunFailed, match="run 'order-1' of workflow 'fail' failed: LookupError: no such order") as failed:
-            await one.result(10)
+            await one.result(30)
         assert type(failed.value.__cause__) is LookupError
 
     status = await run.status()
@@ -93,7 +93,7 @@ async def test_many_who_wait_for_one_result_all_get_it(stage: Stage) -> None:
     engine = await stage.engine(hear)
     run = await engine.start(hear)
     client = await stage.client()
-    waiting = [asyncio.create_task(one.run(run.id).result(10)) for one in [engine, client] * 5]
+    waiting = [asyncio.create_task(one.run(run.id).result(30)) for one in [engine, client] * 5]
     await asyncio.sleep(0)
     await run.signal("word", "hello")
 
@@ -104,7 +104,7 @@ async def test_asking_for_a_run_that_does_not_exist_says_so(stage: Stage) -> Non
     engine = await stage.engine(hear)
     nobody = engine.run("nobody")
 
-    for asked in (nobody.result(10), nobody.status(), nobody.history(), nobody.resume(), nobody.signal("word")):
+    for asked in (nobody.result(30), nobody.status(), nobody.history(), nobody.resume(), nobody.signal("word")):
         with pytest.raises(RunNotFound, match="no run 'nobody'"):
             await asked
 
@@ -178,7 +178,7 @@ async def test_the_status_of_a_short_back_off_in_memory_says_when_it_is_tried_ag
     assert [(wait["kind"], wait["step"], wait["failures"]) for wait in status.waiting_for] == [("retry", "ship", 1)]
     may_end.set()
     stage.skip(2)
-    assert await run.result(10) == "shipped"
+    assert await run.result(30) == "shipped"
 
 
 async def test_the_status_of_a_timeout_and_a_signal_shows_both(stage: Stage) -> None:
@@ -192,7 +192,7 @@ async def test_the_status_of_a_timeout_and_a_signal_shows_both(stage: Stage) -> 
 async def test_a_status_shows_state_input_and_times(stage: Stage) -> None:
     engine = await stage.engine(fulfil)
     run = await engine.start(fulfil, ORDER, id="order-1")
-    await run.result(10)
+    await run.result(30)
     status = await run.status()
 
     assert (status.id, status.workflow, status.state) == ("order-1", "fulfil", "completed")
@@ -235,7 +235,7 @@ async def test_a_note_is_seen_by_others_while_a_long_step_runs(stage: Stage) -> 
     assert await note() == {"at": "packing", "boxes": 3}
     assert (await run.status()).state == "running"
     may_end.set()
-    await run.result(10)
+    await run.result(30)
     assert await note() == "done"
 
 
@@ -290,7 +290,7 @@ async def test_a_history_shows_each_record_with_kind_name_input_output_error_and
     run = await engine.start(flow)
     await stage.until(lambda: stage.sql("select 1 from history where kind = 'step_failed'"))
     await run.signal("word", "hello")
-    await run.result(10)
+    await run.result(30)
     history = await run.history()
 
     assert [(one.position, one.kind, one.name, one.input, one.output, one.attempt) for one in history] == [
@@ -353,7 +353,7 @@ async def test_lists_can_be_narrowed_by_workflow_and_state(stage: Stage) -> None
 
     engine = await stage.engine(hear, quick)
     await engine.start(hear, id="hearing")
-    await (await engine.start(quick, id="done")).result(10)
+    await (await engine.start(quick, id="done")).result(30)
 
     assert [run.id for run in (await engine.runs(workflow="hear")).runs] == ["hearing"]
     (summary,) = (await engine.runs(status="completed")).runs

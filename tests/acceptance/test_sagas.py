@@ -81,7 +81,7 @@ async def test_a_run_that_fails_is_undone_in_reverse_and_fails_with_its_own_erro
     await run.signal("go")
 
     with pytest.raises(RunFailed) as failed:
-        await run.result(10)
+        await run.result(30)
 
     assert isinstance(failed.value.__cause__, Declined)
     assert bodies[2:] == ["cancel taxi in a thread", "cancel flight as default/trip/0/3", "cancel hotel as default/trip/0/4"]
@@ -105,7 +105,7 @@ async def test_a_death_after_any_record_leaves_nothing_undone_and_undoes_nothing
 
     engine = await stage.engine(trip)
     with pytest.raises(RunFailed, match="no money"):
-        await engine.run("trip").result(10)
+        await engine.run("trip").result(30)
 
     assert (await recorded(engine.run("trip")))[-4:-1] == ["compensated cancel_by_telephone"] + ["compensated cancel"] * 2
     for what in ("taxi", "flight", "hotel")[:compensated]:
@@ -130,7 +130,7 @@ async def test_a_compensation_is_tried_again_across_deaths_and_shown_by_name_whi
     stage.skip(hours=2.1)
 
     with pytest.raises(RunFailed, match="no money"):
-        await engine.run(run.id).result(10)
+        await engine.run(run.id).result(30)
     assert [record.attempt for record in await engine.run(run.id).history() if record.name == "cancel"] == [3]
 
 
@@ -149,7 +149,7 @@ async def test_a_compensation_whose_outcome_is_unknown_counts_as_failed_and_the_
     engine = await stage.engine(once)
 
     with pytest.raises(RunFailed, match="1 of 2 compensations failed \\(cancel_once\\) after Declined: no money"):
-        await engine.run(run.id).result(10)
+        await engine.run(run.id).result(30)
     assert bodies == ["cancel hotel once", "cancel taxi in a thread"]
 
 
@@ -166,7 +166,7 @@ async def test_what_could_not_be_undone_fails_the_run_with_every_error_as_its_ca
     run = await engine.start(hopeless)
 
     with pytest.raises(RunFailed) as failed:
-        await run.result(10)
+        await run.result(30)
 
     cause = failed.value.__cause__
     assert isinstance(cause, CompensationFailed)
@@ -186,7 +186,7 @@ async def test_a_saga_that_succeeds_leaves_no_trace(stage: Stage) -> None:
     engine = await stage.engine(succeeds)
     run = await engine.start(succeeds)
 
-    assert await run.result(10) == "hotel"
+    assert await run.result(30) == "hotel"
     assert await kinds(run) == ["started", "step", "completed"]
 
 
@@ -205,7 +205,7 @@ async def test_a_transactional_step_can_undo(stage: Stage) -> None:
     stage.sql("create table payments (account text)")
     run = await engine.start(pays)
     with pytest.raises(RunFailed, match="no money"):
-        await run.result(10)
+        await run.result(30)
 
     assert stage.sql("select account from payments") == [("ann",)]
     assert await kinds(run) == ["started", "compensated", "failed"]

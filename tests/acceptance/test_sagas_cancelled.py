@@ -64,7 +64,7 @@ async def test_a_cancelled_run_is_undone_and_then_cancelled(stage: Stage) -> Non
     await run.cancel()
 
     with pytest.raises(RunCancelled):
-        await run.result(10)
+        await run.result(30)
     assert bodies == ["flight", "hotel"]
     assert await kinds(run) == ["started", "step", "step", "cancel", "compensated", "compensated", "cancelled"]
 
@@ -83,7 +83,7 @@ async def test_neither_more_cancels_nor_the_end_of_its_time_interrupts_what_is_b
     gates["flight"].set()
 
     with pytest.raises(RunCancelled):
-        await run.result(10)
+        await run.result(30)
     assert bodies == ["flight", "hotel"]
 
 
@@ -102,7 +102,7 @@ async def test_a_death_while_a_cancelled_run_is_being_undone_changes_nothing(sta
 
     engine = await stage.engine(trip)
     with pytest.raises(RunCancelled):
-        await engine.run(run.id).result(10)
+        await engine.run(run.id).result(30)
     assert bodies == {1: ["flight", "flight", "hotel"], 2: ["flight", "hotel", "hotel"]}[seen]
     assert await names(engine.run(run.id), "compensated") == ["cancel", "cancel"]
 
@@ -119,7 +119,7 @@ async def test_a_compensation_that_fails_for_good_makes_a_failed_run_of_a_cancel
     await run.cancel()
 
     with pytest.raises(RunFailed) as failed:
-        await run.result(10)
+        await run.result(30)
     assert isinstance(failed.value.__cause__, CompensationFailed)
     assert bodies == ["hotel"]
     assert (await run.status()).state == "failed"
@@ -147,7 +147,7 @@ async def test_code_that_clings_to_its_saga_is_thrown_out_of_it_when_its_time_is
     engine = await stage.engine(clings)
 
     with pytest.raises(RunCancelled):
-        await engine.run(run.id).result(10)
+        await engine.run(run.id).result(30)
     assert await kinds(engine.run(run.id)) == ["started", "cancel", "cancel", "compensated", "cancelled"]
 
 
@@ -170,7 +170,7 @@ async def test_code_that_is_out_of_time_can_ask_for_nothing_but_what_undoes(stag
     stage.skip(61)
 
     with pytest.raises(RunCancelled):
-        await run.result(10)
+        await run.result(30)
     assert bodies == ["hotel"]
 
 
@@ -185,7 +185,7 @@ async def test_a_run_that_fails_and_was_undone_cannot_be_retried_from_there(stag
     engine = await stage.engine(fails)
     run = await engine.start(fails)
     with pytest.raises(RunFailed):
-        await run.result(10)
+        await run.result(30)
 
     with pytest.raises(NotRetryable, match="compensations"):
         await run.retry()
@@ -215,8 +215,8 @@ async def test_a_step_that_fails_after_a_saga_was_undone_and_forgiven_can_be_ret
     engine = await stage.engine(goes_on)
     run = await engine.start(goes_on)
     with pytest.raises(RunFailed):
-        await run.result(10)
+        await run.result(30)
     await run.retry()
 
-    assert await run.result(10) == "done"
+    assert await run.result(30) == "done"
     assert bodies == ["hotel"]

@@ -59,10 +59,13 @@ PROGRAM = """
 import asyncio, sys
 from perdure import Engine, receive, step, workflow
 
+ready = asyncio.Event()
+
 @step
 async def long() -> str:
     if "again" not in sys.argv:
         print("began", flush=True)
+        ready.set()
         await asyncio.Event().wait()
     return "done"
 
@@ -70,19 +73,16 @@ async def long() -> str:
 async def flow() -> str:
     return await long()
 
-async def serve(ready):
+async def serve():
     async with Engine("sqlite:///" + sys.argv[1], [flow]) as engine:
         await engine.start(flow, id="order")
         if "again" in sys.argv:
-            print(await engine.run("order").result(20))
+            print(await engine.run("order").result(30))
             return
-        await asyncio.sleep(0.5)
-        ready.set()
         await asyncio.Event().wait()
 
 async def main():
-    ready = asyncio.Event()
-    task = asyncio.create_task(serve(ready))
+    task = asyncio.create_task(serve())
     if "again" in sys.argv:
         await task
     else:
@@ -127,7 +127,7 @@ async def test_an_application_that_cancels_all_its_tasks_leaves_the_engine_clean
     await stage.until(lambda: len(stage.sql("select 1 from history where kind = 'step'")) > 100)
     cancel_all_tasks()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await asyncio.wait([main])
     assert stage.sql("select kind from history where kind in ('step_failed', 'failed')") == []
     assert stage.sql("select distinct state from runs") == [("waiting",)]
@@ -141,7 +141,7 @@ async def test_a_step_whose_task_is_cancelled_from_outside_begins_again_where_th
     assert attempt.task is not None
     attempt.task.cancel()
 
-    assert await run.result(10) == "order"
+    assert await run.result(30) == "order"
     assert began == ["order", "order"]
     assert await kinds(run) == ["started", "step", "completed"]
 
@@ -154,7 +154,7 @@ async def test_an_at_most_once_step_that_is_cancelled_from_outside_is_unknown_an
     assert attempt.task is not None
     attempt.task.cancel()
 
-    assert await run.result(10) == "unknown"
+    assert await run.result(30) == "unknown"
     assert began == ["order"]
 
 
@@ -175,7 +175,7 @@ async def test_a_step_that_cancels_itself_fails(stage: Stage) -> None:
 
     engine = await stage.engine(surprised)
     run = await engine.start(surprised)
-    await run.result(10)
+    await run.result(30)
 
     assert await kinds(run) == ["started", "step_failed", "completed"]
 
@@ -202,7 +202,7 @@ async def test_an_exit_that_is_cancelled_keeps_no_run_from_others(stage: Stage) 
     await asyncio.wait([task])
 
     other = await stage.engine(flow, settings=HASTY)
-    assert await other.run("order").result(10) == "order"
+    assert await other.run("order").result(30) == "order"
     left = {thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()}
     assert len([name for name in left if name == "perdure-lease"]) == 1
 
@@ -247,7 +247,7 @@ async def test_a_process_whose_event_loop_has_ended_keeps_no_run_from_others(sta
         assert process.stdout is not None
         await process.stdout.readline()
         engine = await stage.engine(again, settings=HASTY)
-        assert await engine.run("order").result(15) == "done"
+        assert await engine.run("order").result(30) == "done"
     finally:
         process.kill()
         await process.wait()
@@ -266,7 +266,7 @@ async def test_a_worker_that_cannot_go_on_lets_go_of_its_runs(stage: Stage) -> N
     await stage.until(engine.failure.done)
 
     other = await stage.engine(hear, settings=HASTY)
-    assert await other.run(run.id).result(10) == "there"
+    assert await other.run(run.id).result(30) == "there"
 
 
 async def test_nothing_goes_on_after_an_engine_was_closed_while_its_store_was_out_of_reach(stage: Stage) -> None:

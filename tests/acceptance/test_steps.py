@@ -47,7 +47,7 @@ async def test_an_attempt_of_an_async_step_that_takes_too_long_is_cancelled_and_
     await stage.until(lambda: engine.worker._attempts.under_way)
     stage.skip(61)
 
-    assert await run.result(10) == "second"
+    assert await run.result(30) == "second"
     assert cancelled == [1]
     assert (await run.history())[1].attempt == 2
 
@@ -70,7 +70,7 @@ async def test_the_error_of_a_step_that_took_too_long_says_so(stage: Stage) -> N
     await stage.until(lambda: engine.worker._attempts.under_way)
     stage.skip(61)
 
-    assert await run.result(10) == "attempt 1 of step hang took longer than its timeout of 60 s"
+    assert await run.result(30) == "attempt 1 of step hang took longer than its timeout of 60 s"
 
 
 async def test_a_plain_function_that_takes_too_long_is_given_up_and_its_late_result_is_discarded(stage: Stage) -> None:
@@ -101,7 +101,7 @@ async def test_a_plain_function_that_takes_too_long_is_given_up_and_its_late_res
     await stage.until(lambda: ended.is_set() and not engine.worker._attempts.under_way)
     await run.signal("next")
 
-    assert await run.result(10) == "second"
+    assert await run.result(30) == "second"
     assert await kinds(run) == ["started", "step", "signal", "completed"]
 
 
@@ -126,7 +126,7 @@ async def test_options_for_one_call_override_those_of_the_step(stage: Stage) -> 
     await stage.until(lambda: attempts)
     stage.skip(6)
 
-    assert "timeout of 5 s" in await run.result(10)
+    assert "timeout of 5 s" in await run.result(30)
     assert attempts == [1]
 
 
@@ -154,7 +154,7 @@ async def test_a_failure_is_the_original_exception_also_after_a_restart(stage: S
     await stage.kill(engine)
     again = await stage.engine(flow)
     await again.run(run.id).signal("word", "hello")
-    await again.run(run.id).result(10)
+    await again.run(run.id).result(30)
 
     assert [type(error) for error in caught] == [OutOfStock, OutOfStock]
     assert [error.args for error in caught] == [("book", 3), ("book", 3)]
@@ -175,7 +175,7 @@ async def test_a_failure_that_cannot_be_built_again_is_step_failed_with_type_mes
             caught.append(error)
 
     engine = await stage.engine(flow)
-    await (await engine.start(flow)).result(10)
+    await (await engine.start(flow)).result(30)
 
     (error,) = caught
     assert error.type.endswith("test_steps.Courier")
@@ -209,7 +209,7 @@ async def test_a_failure_of_a_class_that_is_not_loaded_is_step_failed(stage: Sta
 
     again = await stage.engine(flow)
     await again.run(run.id).signal("next")
-    assert (await again.run(run.id).result(10)).endswith("gone_module.OutOfStock: book")
+    assert (await again.run(run.id).result(30)).endswith("gone_module.OutOfStock: book")
 
 
 def _change_record(stage: Stage, error: bytes) -> None:
@@ -237,7 +237,7 @@ async def test_f10_f11_whatever_a_step_raises_is_recorded_and_the_worker_lives(s
         return "never"
 
     engine = await stage.engine(flow)
-    assert await (await engine.start(flow)).result(10) == "StepFailed"
+    assert await (await engine.start(flow)).result(30) == "StepFailed"
     assert not engine.failure.done()
 
 
@@ -256,7 +256,7 @@ async def test_f10_whatever_a_plain_function_raises_is_recorded_and_the_worker_l
         return "never"
 
     engine = await stage.engine(flow)
-    assert await (await engine.start(flow)).result(10) == "StepFailed"
+    assert await (await engine.start(flow)).result(30) == "StepFailed"
     assert not engine.failure.done()
 
 
@@ -275,8 +275,8 @@ async def test_f10_f11_whatever_workflow_code_raises_fails_its_run_and_the_worke
     run = await engine.start(flow)
 
     with pytest.raises(RunFailed):
-        await run.result(10)
-    assert await (await engine.start(neighbour)).result(10) == "fine"
+        await run.result(30)
+    assert await (await engine.start(neighbour)).result(30) == "fine"
     assert not engine.failure.done()
 
 
@@ -293,7 +293,7 @@ async def test_f15_many_more_plain_functions_than_threads_all_run(stage: Stage) 
         return sum(await asyncio.gather(*(work(number) for number in range(count))))
 
     engine = await stage.engine(flow)
-    assert await (await engine.start(flow, 500)).result(20) == sum(range(500))
+    assert await (await engine.start(flow, 500)).result(30) == sum(range(500))
 
 
 async def test_f12_steps_that_hang_in_threads_do_not_stop_the_others_and_show_their_slots(stage: Stage) -> None:
@@ -322,9 +322,9 @@ async def test_f12_steps_that_hang_in_threads_do_not_stop_the_others_and_show_th
     engine = await stage.engine(hangs, works)
     stuck = [await engine.start(hangs) for _ in range(10)]
     await stage.until(lambda: len(engine.worker._attempts.under_way) == 10)
-    assert await (await engine.start(works)).result(10) == "done"
+    assert await (await engine.start(works)).result(30) == "done"
     stage.skip(61)
-    assert [await run.result(10) for run in stuck] == ["given up"] * 10
+    assert [await run.result(30) for run in stuck] == ["given up"] * 10
     assert len(engine.worker._attempts.under_way) == 10
     may_end.set()
 
@@ -342,7 +342,7 @@ async def test_steps_see_copies_and_cannot_change_what_the_workflow_holds(stage:
         return [mine, theirs]
 
     engine = await stage.engine(flow)
-    assert await (await engine.start(flow)).result(10) == [[1], [1, 99]]
+    assert await (await engine.start(flow)).result(30) == [[1], [1, 99]]
 
 
 async def test_outside_a_run_a_step_is_the_plain_function(stage: Stage) -> None:

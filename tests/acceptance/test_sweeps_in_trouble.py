@@ -53,7 +53,7 @@ async def test_a_moment_without_file_descriptors_ends_no_worker(stage: Stage) ->
     await stage.until_sweep()
 
     assert not any(engine.failure.done() for engine in engines)
-    assert await (await engines[0].start(quick)).result(5) == 1
+    assert await (await engines[0].start(quick)).result(30) == 1
 
 
 async def test_crumbs_of_the_dead_that_may_not_be_read_end_no_worker_and_strand_no_run(stage: Stage) -> None:
@@ -68,7 +68,7 @@ async def test_crumbs_of_the_dead_that_may_not_be_read_end_no_worker_and_strand_
     again = await stage.engine(hear, settings=SWEEPING)
     await again.run("order").signal("go", "on")
 
-    assert await again.run("order").result(10) == "on"
+    assert await again.run("order").result(30) == "on"
     await stage.until_sweep()
     assert not again.failure.done()
     crumbs.rmdir()
@@ -143,6 +143,6 @@ async def test_a_damaged_row_of_another_worker_ends_no_worker_and_strands_no_run
     engine = await stage.engine(hear, settings=SWEEPING)
     await engine.run(run.id).signal("go", "on")
 
-    assert await engine.run(run.id).result(10) == "on"
+    assert await engine.run(run.id).result(30) == "on"
     await stage.until_sweep()
     assert not engine.failure.done()

@@ -41,7 +41,7 @@ async def in_a_thread() -> int:
 
 
 async def neighbour_works(engine: Engine) -> None:
-    assert await (await engine.start(good)).result(5) == 1
+    assert await (await engine.start(good)).result(30) == 1
 
 
 async def test_a_result_that_cannot_be_encoded_fails_its_run_and_no_other(stage: Stage) -> None:
@@ -52,7 +52,7 @@ async def test_a_result_that_cannot_be_encoded_fails_its_run_and_no_other(stage:
     engine = await stage.engine(bad, good)
     run = await engine.start(bad)
     with pytest.raises(RunFailed):
-        await run.result(5)
+        await run.result(30)
 
     await neighbour_works(engine)
 
@@ -77,7 +77,7 @@ async def test_what_nobody_expected_after_a_commit_quarantines_its_run_with_the_
     assert status.error["message"] == "nobody expected this"
 
     await spoiled.resume()
-    assert await spoiled.result(5) == 1
+    assert await spoiled.result(30) == 1
 
 
 async def test_what_nobody_expected_of_the_store_ends_the_worker_and_its_runs_go_to_another(stage: Stage) -> None:
@@ -89,7 +89,7 @@ async def test_what_nobody_expected_of_the_store_ends_the_worker_and_its_runs_go
     assert str(engine.failure.exception()) == "nobody expected this"
     assert engine.worker.incarnation == ""
     other = await stage.engine(good)
-    assert await other.run(run.id).result(15) == 1
+    assert await other.run(run.id).result(30) == 1
 
 
 async def test_a_commit_whose_task_somebody_cancels_is_asked_after_and_nothing_is_lost(stage: Stage) -> None:
@@ -111,7 +111,7 @@ async def test_a_commit_whose_task_somebody_cancels_is_asked_after_and_nothing_i
     stage.on_checkpoint = cancel_it
     run = await engine.start(flow)
 
-    assert await run.result(10) == 20
+    assert await run.result(30) == 20
     assert len(cancelled) == 3
     assert (await kinds(run)).count("step") == 20
 
@@ -132,7 +132,7 @@ async def test_a_moment_without_threads_puts_a_step_off_and_holds_up_nobody(stag
     await neighbour_works(engine)
 
     stage.skip(CALM.sweep_seconds)
-    assert await run.result(5) == 1
+    assert await run.result(30) == 1
 
 
 async def test_a_step_result_that_cannot_be_encoded_is_the_steps_final_failure(stage: Stage) -> None:
@@ -151,7 +151,7 @@ async def test_a_step_result_that_cannot_be_encoded_is_the_steps_final_failure(s
     engine = await stage.engine(flow)
     run = await engine.start(flow)
     with pytest.raises(RunFailed):
-        await run.result(5)
+        await run.result(30)
 
     assert tries == 1
     assert await kinds(run) == ["started", "step_failed", "failed"]

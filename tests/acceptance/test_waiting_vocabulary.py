@@ -286,7 +286,7 @@ async def result_undisturbed(stage: Stage, shape: Any) -> Any:
     engine = await stage.engine(shape)
     run = await engine.start(shape, id="undisturbed")
     await until_ended(stage, run)
-    result = await run.result(10)
+    result = await run.result(30)
     await stage.stop(engine)
     return result
 
@@ -311,7 +311,7 @@ async def result_with_a_death_after_every_record(stage: Stage, shape: Any) -> tu
         known, deaths = length(), deaths + 1
         await stage.kill(engine)
         engine = await stage.engine(shape)
-    return await engine.run(run.id).result(10), deaths
+    return await engine.run(run.id).result(30), deaths
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
@@ -341,7 +341,7 @@ async def test_values_are_the_same_before_and_after_a_death(stage: Stage) -> Non
     await stage.kill(engine)
     again = await stage.engine(flow)
     await again.run(run.id).signal("next")
-    await again.run(run.id).result(10)
+    await again.run(run.id).result(30)
 
     first, second = seen
     assert first == second
@@ -354,7 +354,7 @@ async def test_two_runs_do_not_share_their_random_values(stage: Stage) -> None:
         return [str(uuid4()), random().random()]
 
     engine = await stage.engine(flow)
-    first, second = [await (await engine.start(flow)).result(10) for _ in range(2)]
+    first, second = [await (await engine.start(flow)).result(30) for _ in range(2)]
 
     assert first[0] != second[0]
     assert first[1] != second[1]
@@ -383,5 +383,5 @@ async def test_code_that_catches_every_exception_does_not_stop_the_engine_from_l
     again = await stage.engine(flow)
     await again.run(run.id).signal("word", "hello")
 
-    assert await again.run(run.id).result(10) == "hello"
+    assert await again.run(run.id).result(30) == "hello"
     assert caught == []

@@ -70,7 +70,7 @@ async def test_f13_the_line_of_an_async_step_that_blocks_is_named_with_its_run_a
     engine = await stage.engine(with_a_blocking_step, settings=WATCHFUL)
     run = await engine.start(with_a_blocking_step, id="order-7")
 
-    assert await run.result(20) == "done"
+    assert await run.result(30) == "done"
     (message,) = ear.heard
     line = blocks.function.__code__.co_firstlineno + 2
     assert message.startswith(f"{__file__}:{line} holds the event loop")
@@ -83,7 +83,7 @@ async def test_workflow_code_that_computes_too_long_is_named_and_told_to_use_a_s
     engine = await stage.engine(blocking_itself, settings=WATCHFUL)
     run = await engine.start(blocking_itself, id="order-8")
 
-    assert await run.result(20) == "done"
+    assert await run.result(30) == "done"
     assert "in blocking_itself, the workflow of run order-8" in ear.heard[0]
     assert "move it into a step" in ear.heard[0]
 
@@ -99,21 +99,21 @@ async def test_code_of_the_same_loop_outside_any_run_is_named_too(stage: Stage, 
 async def test_a_step_in_a_thread_and_a_loop_that_waits_are_not_named(stage: Stage, ear: Ear) -> None:
     engine = await stage.engine(with_a_step_in_a_thread, settings=WATCHFUL)
 
-    assert await (await engine.start(with_a_step_in_a_thread)).result(20) == "done"
+    assert await (await engine.start(with_a_step_in_a_thread)).result(30) == "done"
     assert not ear.heard
 
 
 async def test_one_line_is_named_once_and_again_only_after_a_growing_pause(stage: Stage, ear: Ear) -> None:
     engine = await stage.engine(with_a_blocking_step, settings=WATCHFUL)
-    await (await engine.start(with_a_blocking_step)).result(20)
+    await (await engine.start(with_a_blocking_step)).result(30)
     named.clear()
     threading.Timer(0.8, named.set).start()
-    await (await engine.start(with_a_blocking_step)).result(20)
+    await (await engine.start(with_a_blocking_step)).result(30)
     assert len(ear.heard) == 1
 
     stage.skip(WATCHFUL.blocked_again_seconds)
     named.clear()
-    await (await engine.start(with_a_blocking_step)).result(20)
+    await (await engine.start(with_a_blocking_step)).result(30)
     assert len(ear.heard) == 2
 
 

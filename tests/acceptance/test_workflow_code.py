@@ -77,7 +77,7 @@ async def test_io_threads_and_blocking_calls_are_refused_with_the_line_and_the_w
 
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed) as failed:
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
 
     cause = failed.value.__cause__
     assert isinstance(cause, NotAllowedInWorkflow)
@@ -97,7 +97,7 @@ async def test_in_a_step_the_same_is_allowed(stage: Stage, allowed: Callable[...
         return await work()
 
     engine = await stage.engine(flow)
-    assert await (await engine.start(flow)).result(10) == "done"
+    assert await (await engine.start(flow)).result(30) == "done"
 
 
 async def test_what_a_workflow_logs_is_logged_once_although_it_is_replayed(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -116,7 +116,7 @@ async def test_what_a_workflow_logs_is_logged_once_although_it_is_replayed(stage
         engine = await stage.engine(flow)
         run = engine.run(run.id)
         await run.signal("next", number)
-    await run.result(10)
+    await run.result(30)
 
     assert [record.getMessage() for record in caplog.records if record.name == "shop" and record.levelno >= logging.INFO] == [
         "round 0",
@@ -136,7 +136,7 @@ async def test_a_workflow_called_inside_a_workflow_is_refused_until_children_exi
 
     engine = await stage.engine(flow, child)
     with pytest.raises(RunFailed, match="workflow 'child' was called inside a workflow; child workflows do not exist yet"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
 
 
 async def test_context_variables_of_one_run_are_not_seen_by_another(stage: Stage) -> None:
@@ -152,7 +152,7 @@ async def test_context_variables_of_one_run_are_not_seen_by_another(stage: Stage
     engine = await stage.engine(flow)
     colour.set("of the caller")
     runs = [await engine.start(flow, name) for name in ("red", "blue")]
-    assert [await run.result(10) for run in runs] == [["none", "red"], ["none", "blue"]]
+    assert [await run.result(30) for run in runs] == [["none", "red"], ["none", "blue"]]
 
 
 async def test_a_run_whose_clean_up_fails_while_it_leaves_memory_is_not_harmed(stage: Stage) -> None:
@@ -168,5 +168,5 @@ async def test_a_run_whose_clean_up_fails_while_it_leaves_memory_is_not_harmed(s
     await stage.until_parked(engine, run)
     await run.signal("word", "hello")
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
     assert await kinds(run) == ["started", "signal", "completed"]

@@ -100,7 +100,7 @@ async def test_a_change_by_another_store_calls_back(shared: Place) -> None:
 
     await writing.start(new_run("order-1"))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await changed.wait()
     stop()
 
@@ -130,7 +130,7 @@ async def test_callbacks_come_on_the_event_loop_and_end_when_they_are_stopped(sh
     stop()
     await writing.start(new_run("order-1"))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await other.wait()
     assert not stopped.is_set()
     assert set(threads) <= {threading.main_thread()}

@@ -90,7 +90,7 @@ class WatchedDisk(apsw.VFS):
         if fault.do in {"kill", "tear"}:
             os.kill(os.getpid(), signal.SIGKILL)
         elif fault.do == "stop":
-            os.kill(os.getpid(), signal.SIGSTOP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # to the process, and this thread would go on for a moment
         elif fault.do == "delay":
             time.sleep(fault.seconds)
         elif (found := ERRORS.get((fault.do, operation))) is not None:

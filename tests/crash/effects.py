@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import socket
 import tempfile
 import threading
@@ -33,7 +34,9 @@ class EffectServer:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="perdure-")  # short: the path of a Unix socket has 108 bytes
         self.path = str(Path(self._folder.name, "effects"))
-        self.effects: list[Effect] = []
+        self._effects: list[Effect] = []
+        self._taking = threading.Lock()
+        self._is_over = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
         self._thread = threading.Thread(target=self._serve, name="effects", daemon=True)
@@ -43,26 +46,35 @@ class EffectServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_over = True
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
             last.connect(self.path)
-            last.send(b"")
+            last.send(b"")  # wakes the thread
         self._thread.join()
         self._socket.close()
         self._folder.cleanup()
 
     def _serve(self) -> None:
-        while message := self._socket.recv(_MESSAGE_BYTES):
-            at, pid, what, data = json.loads(message)
-            self.effects.append(Effect(at, pid, what, data))
+        """Keep the queue empty, or whoever tells would have to wait: the kernel keeps only some lines."""
+        while not self._is_over:
+            select.select([self._socket], [], [])
+            self._take()
 
-    def catch_up(self) -> None:
-        """Return when everything that was sent before has been taken."""
-        mark = f"mark {time.monotonic_ns()}"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
-            last.connect(self.path)
-            last.send(json.dumps([0, 0, mark, {}]).encode())
-        while not self.of(mark):
-            time.sleep(0.001)
+    def _take(self) -> None:
+        with self._taking:
+            while True:
+                try:
+                    message = self._socket.recv(_MESSAGE_BYTES, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    return
+                if message:
+                    self._effects.append(Effect(*json.loads(message)))
+
+    @property
+    def effects(self) -> list[Effect]:
+        """Everything that was told before now: what a process said before it died is there when it is known to be dead."""
+        self._take()
+        return self._effects
 
     def of(self, what: str, **wanted: Any) -> list[Effect]:
         """Those of one kind whose data holds what is wanted; `pid` is compared too."""

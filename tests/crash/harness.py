@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 class Harness:
     def __init__(self, zygote: Zygote, folder: Path) -> None:
+        self.settings = dict(QUICK)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.path = str(folder / "store.db")
@@ -49,7 +50,7 @@ class Harness:
 
     def options(self, settings: dict[str, Any] | None = None, **more: Any) -> Options:
         store = more.pop("store", self.path)
-        return Options(store, self.server.path, str(self.gates), settings=QUICK | (settings or {}), **more)
+        return Options(store, self.server.path, str(self.gates), settings=self.settings | (settings or {}), **more)
 
     def launch(self, program: Sequence[str] | None = None, **more: Any) -> Process:
         """A process that may not even become ready. `program`: a Python of its own, behind this prefix."""
@@ -125,7 +126,6 @@ class Harness:
 
     def check(self) -> checker.Evidence:
         """When nothing is under way any more."""
-        self.server.catch_up()
         evidence = checker.gather(self.store, self.server.effects)
         wrong = checker.violations(evidence)
         assert not wrong, "\n".join([*wrong, self.said()])

@@ -17,6 +17,7 @@ from tests.crash.effects import tell
 from tests.crash.workload import body, effect, is_open, sync_effect
 
 MEMORY_MEBIBYTES = 600
+HANGING_SECONDS = 1.0  # what does not hang needs less, also on a busy machine
 QUICK = Retry(initial=0.02, jitter=0, attempts=4)
 
 
@@ -79,7 +80,7 @@ async def leaves_in_workflow(how: str) -> str:
     return "not reached"
 
 
-@step(timeout=0.2, retry=QUICK)
+@step(timeout=HANGING_SECONDS, retry=QUICK)
 async def hangs(times: int) -> str:
     with body() as value:
         if any(first_time(f"hung-{number}") for number in range(times)):
@@ -87,7 +88,7 @@ async def hangs(times: int) -> str:
         return value
 
 
-@step(timeout=0.2, retry=QUICK)
+@step(timeout=HANGING_SECONDS, retry=QUICK)
 def sync_hangs(times: int) -> str:
     with body() as value:
         if any(first_time(f"sync-hung-{number}") for number in range(times)):

@@ -4,8 +4,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-QUICK: dict[str, Any] = {"lease_seconds": 1.0, "renew_seconds": 0.25, "sweep_seconds": 0.15, "poll_seconds": 0.1, "drain_seconds": 5.0}
-"""Settings under which what takes seconds by default takes tenths."""
+QUICK: dict[str, Any] = {"renew_seconds": 0.25, "sweep_seconds": 0.15, "poll_seconds": 0.1, "drain_seconds": 5.0}
+"""Settings under which what takes seconds by default takes tenths. Whoever dies lets go of its lock, so leases may last as by default."""
+
+SHORT_LEASE: dict[str, Any] = {"lease_seconds": 1.0}
+"""For processes that are stopped past their lease. A machine that is busy enough lets it run out also elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

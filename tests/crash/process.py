@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
 import resource
 import signal
 import sys
@@ -103,7 +102,7 @@ class Points:
             tell("point", point=point)
         if self._crash is not None and self._crash.point == point and self._crash.kth == self.passed[point]:
             tell("struck", point=point, kth=self._crash.kth)
-            os.kill(os.getpid(), signal.SIGKILL if self._crash.do == "kill" else signal.SIGSTOP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGKILL if self._crash.do == "kill" else signal.SIGSTOP)
 
 
 async def live(options: Options, points: Points) -> int:

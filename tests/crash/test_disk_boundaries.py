@@ -74,7 +74,7 @@ def test_f34_b96_a_failed_sync_ends_the_process_and_a_new_one_recovers(new_harne
 def test_f34_a_sync_that_fails_at_the_very_end_does_not_hold_the_process_up(harness: Harness) -> None:
     """Everything is in the WAL by then; the copy into the database, made by the last connection that closes, is all that fails."""
     worker = harness.launch(lanes=LANES, fault=Fault("sync", 1, "EIO", 10**9, file="db", from_ready=True))
-    worker.wait(10)
+    worker.wait()
     assert not harness.store.unfinished(), harness.said()
     harness.heal(*LANES)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.crash import checker
 from tests.crash.harness import Harness, result, signal, start
-from tests.crash.options import Lane
+from tests.crash.options import SHORT_LEASE, Lane
 from tests.crash.processes import Process
 
 SECONDS = float(os.environ.get("PERDURE_KILL_SECONDS", "20"))
@@ -110,6 +110,7 @@ def test_f02_killed_at_random_nothing_is_lost_and_nothing_done_twice(new_harness
     while (left := end - time.monotonic()) > 1 or not struck:
         print(f"PERDURE_KILL_SEED={seed} PERDURE_KILL_SECONDS={min(left, STORM_SECONDS):.0f}", flush=True)
         harness = new_harness()
+        harness.settings |= SHORT_LEASE
         storm = Storm(harness, seed)
         storm.rage(min(left, STORM_SECONDS))
         storm.heal()

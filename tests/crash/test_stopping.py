@@ -1,21 +1,12 @@
 """Workers that are told to stop, and steps that try to take their worker along."""
 
-import time
-
 import pytest
 
 from tests.crash.harness import Harness, start
 from tests.crash.options import Crash
-from tests.crash.processes import Process
 
 PROGRAM: list[str] = []
 """No prefix: a Python of its own, whose whole end is looked at."""
-
-
-def seconds_to_end(process: Process) -> float:
-    began = time.monotonic()
-    process.wait()
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize(("workflow", "step"), [("waits", "gated"), ("sync_waits", "sync_gated")])
@@ -33,14 +24,14 @@ def test_f05_told_to_stop_it_lets_steps_under_way_end_and_records_them(harness: 
 
 @pytest.mark.parametrize(("workflow", "step"), [("waits", "gated"), ("sync_waits", "sync_gated")])
 def test_f05_told_twice_it_gives_steps_up_and_hands_their_runs_over(harness: Harness, workflow: str, step: str) -> None:
-    worker = harness.worker(PROGRAM, settings={"drain_seconds": 60.0})
+    worker = harness.worker(PROGRAM, settings={"drain_seconds": 600.0})
     harness.act((start(workflow, "held", "gate"), start("sequence", "done", 2)))
     harness.wait_for_begin(step)
     harness.wait(lambda: harness.store.state("done") == "completed", "the other run ends")
     worker.terminate()
     harness.wait(lambda: "stopping" in worker.log.read_text(), "it has understood")
     worker.terminate()
-    assert seconds_to_end(worker) < 10
+    assert worker.wait() == 0, harness.said()
     assert harness.store.state("held") == "waiting"
     harness.open_gate("gate")
     harness.heal()
@@ -80,8 +71,7 @@ def test_b20_it_stops_in_time_with_runs_in_every_state(harness: Harness) -> None
     harness.wait(lambda: len(harness.server.of("begin")) == 7, "every step is under way")
     harness.wait(lambda: len([run for run in harness.store.runs() if run.state == "waiting"]) >= 3, "those that wait are parked")
     worker.terminate()
-    assert seconds_to_end(worker) < 8
-    assert worker.status == 0, harness.said()
+    assert worker.wait() == 0, harness.said()
     assert not [run for run in harness.store.runs() if run.owner is not None]
     harness.check()
 
@@ -93,7 +83,7 @@ def test_b79_told_to_stop_while_it_starts_it_stops_and_keeps_no_run_from_others(
     assert first.wait() == 0
     harness.act((start("sequence", "line", 2),), (start("listens", "waiting", 0),))
     starting = harness.launch(PROGRAM, crash=Crash(point, do="stop"))
-    harness.wait(lambda: harness.server.of("struck", pid=starting.pid), "it has come so far")
+    harness.wait(starting.is_paused, "it has come so far")
     starting.terminate()
     starting.resume()
     assert starting.wait() == 0, harness.said()
@@ -107,7 +97,7 @@ def test_f12_a_thread_that_hangs_does_not_keep_the_process_from_ending(harness: 
     harness.act((start("hangs_at_exit", "hanging"), start("hangs_at_exit", "hanging-too")))
     harness.wait(lambda: len(harness.server.of("begin")) == 2, "both hang")
     worker.terminate()
-    assert seconds_to_end(worker) < 6
+    assert worker.wait() == 0, harness.said()
     assert harness.store.state("hanging") == "waiting"
 
 
@@ -155,14 +145,14 @@ def test_f10_a_workflow_that_tries_to_leave_fails_and_its_worker_goes_on(harness
 
 
 def test_f07_a_child_that_outlives_its_worker_does_not_keep_it_alive(harness: Harness) -> None:
-    """The lease is half a minute; what frees the runs is the lock, which no child inherits."""
-    long = {"lease_seconds": 30.0}
+    """The lease is an hour; what frees the runs is the lock, which no child inherits."""
+    long = {"lease_seconds": 3600.0}
     worker = harness.worker(settings=long)
     harness.act((start("forks", "forker", "child-may-go"),))
     harness.wait(lambda: harness.server.of("forked"), "the child lives")
     worker.kill()
     harness.open_gate("after-fork")
-    harness.heal(seconds=10, settings=long)
+    harness.heal(settings=long)
     assert harness.store.state("forker") == "completed"
     harness.open_gate("child-may-go")
 

@@ -39,7 +39,7 @@ def test_f31_while_somebody_else_holds_the_lock_nothing_is_lost_and_the_loop_goe
     until = harness.boot_time() + round(seconds * 1_000_000)
     harness.open_gate("gate")
     late = harness.client((start("sequence", "late", 2), signal("listening", 1)))
-    harness.wait(lambda: harness.server.of("end", step="gated"), "the step ends: the loop is not blocked", 3)
+    harness.wait(lambda: harness.server.of("end", step="gated"), "the step ends although nobody can write: the loop is not blocked")
     harness.wait(lambda: harness.boot_time() > until, "the lock was held for long", seconds + 5)
     assert not harness.server.of("ack", run="late")
     db.execute("rollback")

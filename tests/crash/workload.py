@@ -72,9 +72,9 @@ async def once(previous: str | None = None) -> str:
         return value
 
 
-@step(retry=Retry(initial=0.6, jitter=0))
+@step(retry=Retry(initial=4, jitter=0))
 async def fails_once(previous: str | None = None) -> str:
-    """Tried again after most of a lease: long enough to be stopped in between."""
+    """Tried again after some time: long enough to be stopped in between."""
     with body(previous) as value:
         if info().attempt == 1:
             raise RuntimeError("not yet")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-SECONDS_MOST = 30.0
+SECONDS_MOST = 60.0
 ROWS, COLUMNS = 50, 140
 LOOP = 'while IFS= read -r -u "$FROM" -d "" block; do eval "$block" </dev/null; echo "$AFTER_BLOCK"; done'
 AFTER_BLOCK = "-- the block has ended --"

@@ -195,7 +195,7 @@ async def test_an_open_that_is_cancelled_leaves_no_thread(tmp_path: Path, become
         await opening
     if becomes_free:
         holder.close()
-    await asyncio.to_thread(writer.join, 10)
+    await asyncio.to_thread(writer.join, 30)
 
     assert not writer.is_alive()
     holder.close()
