@@ -133,7 +133,7 @@ class Written:
     has_more: bool = False  # undelivered signals are left, or due timers were held back for them
     has_left: bool = False  # what ends its stay was written too
     is_pausing: bool = False  # the inbox was not read and no call performed, for the run is to be paused
-    raised: Sequence[tuple[int, Exception]] = ()  # commands whose calls failed; nothing of them was written
+    raised: Sequence[tuple[int, BaseException]] = ()  # commands whose calls failed; nothing of them was written
     damage: str | None = None  # of its inbox, of which nothing was read then; nor were intents written
     is_put_off: bool = False  # nothing of its inbox was read, for what others got was large enough: its turn comes first next time
 

@@ -77,7 +77,7 @@ class Seen:
     def key_generation(self, run_id: str, generation: int) -> int:  # noqa: ARG002 - that of the change
         return self._key_generations[run_id]
 
-    def perform(self, call: Call) -> NewRecord | Exception | None:
+    def perform(self, call: Call) -> NewRecord | BaseException | None:
         """Final at once: another try would find the same store."""
         return TypeError(f"run {call.run_id}: a step with transaction=True runs on SQLite only so far; on PostgreSQL make it a plain step")
 
