@@ -33,6 +33,12 @@ class FenceLost(StoreError):
     code = "fence_lost"
 
 
+class NotNext(StoreError):
+    """Not the checkpoint after the last committed one. Nothing of it was written now: `checkpoint_of` says where the store stands."""
+
+    code = "not_next"
+
+
 class BadItem(StoreError):
     """One run's change is refused by the database; the rest of the batch can be committed without it. Nothing was written."""
 
@@ -252,7 +258,8 @@ class Store(Oversight, Protocol):
     async def checkpoint(self, batch: Checkpoint) -> Committed:
         """All of the batch, or nothing. Begins by moving the worker's row from number - 1 to number and renewing its lease.
 
-        Raises FenceLost when the incarnation is not live, BadItem when one change cannot be written, UnknownOutcome, StoreUnavailable.
+        Raises FenceLost when the incarnation is not live, NotNext, BadItem when one change cannot be written, UnknownOutcome,
+        StoreUnavailable.
         """
 
     async def checkpoint_of(self, incarnation: str) -> int | None:

@@ -19,7 +19,7 @@ NOTHING = Taken()
 
 
 def checkpoint(db: apsw.Connection, namespace: str, clock: Clock, batch: Checkpoint, pages: Pages) -> Committed:
-    """Raises FenceLost, BadItem, StoreError; then nothing may be committed."""
+    """Raises FenceLost, NotNext, BadItem, StoreError; then nothing may be committed."""
     now = clock.now()
     pass_fence(db, namespace, clock, batch)
     written = write_all(db, namespace, now, batch, pages)

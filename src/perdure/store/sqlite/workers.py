@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import apsw
 
 from perdure.clock import Clock, Microseconds
-from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
-from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost
+from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost, NotNext
 from perdure.store.rows import worker_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.requests import end_cancelled
@@ -18,14 +17,14 @@ SQL = named_queries("workers")
 
 
 def pass_fence(db: apsw.Connection, namespace: str, clock: Clock, batch: Checkpoint) -> None:
-    """The first statement of every checkpoint. Raises FenceLost, or StoreError where another checkpoint is the next."""
+    """The first statement of every checkpoint. Raises FenceLost, or NotNext where another checkpoint is the next."""
     values = (batch.number, clock.since_boot() + batch.lease, namespace, batch.incarnation)
     if change(db, SQL["pass_fence"], values) == 1:
         return
     last = checkpoint_of(db, namespace, batch.incarnation)
     if last is None:
         raise FenceLost(f"worker {batch.incarnation} has been declared dead: its runs belong to others, nothing was written")
-    raise StoreError(
+    raise NotNext(
         f"worker {batch.incarnation}: checkpoint {batch.number} does not follow the last committed one, {last}; nothing was written"
     )
 
