@@ -7,6 +7,7 @@ from asyncpg import exceptions
 
 from perdure.errors import StoreError
 from perdure.store.changes import Gathering, Rows
+from perdure.store.pages import Pages
 from perdure.store.postgresql.claims import Taken, claim, insert_started
 from perdure.store.postgresql.connections import Connection, Connections
 from perdure.store.postgresql.failures import REFUSES_DATA, DataRefused
@@ -14,7 +15,6 @@ from perdure.store.postgresql.looking import Seen, look
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.writing import rare_rows, write_common, write_rare
 from perdure.store.protocol import BadItem, Change, Checkpoint, Committed, FenceLost, NotNext, Written
-from perdure.store.sqlite.pages import Pages
 
 
 class Moved(Exception):

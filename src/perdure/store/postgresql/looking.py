@@ -10,13 +10,12 @@ from perdure.clock import Instant
 from perdure.model.records import NewRecord
 from perdure.store.calls import Call
 from perdure.store.endings import Continue, Quarantine
+from perdure.store.pages import Pages
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.generations import generations
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import Change
-from perdure.store.rows import Row, signal_checksum
-from perdure.store.sqlite.inbox import damaged_signal
-from perdure.store.sqlite.pages import Pages
+from perdure.store.rows import Row, damaged_signal, signal_checksum
 from perdure.store.wishes import NOTHING, Wish
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from perdure.clock import Microseconds
 from perdure.errors import StoreError
 from perdure.model.runs import NewSignal
 from perdure.store.postgresql.connections import Connection, Connections
@@ -10,14 +11,14 @@ from perdure.store.postgresql.looking import checksum_of
 from perdure.store.postgresql.runs import read_run
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import BadItem, UnknownOutcome
-from perdure.store.sending import KEYS_KEPT, is_known, key_of, refuse_full
+from perdure.store.sending import is_known, key_of, refuse_full
 
 
-async def send(connections: Connections, scope: Scope, signal: NewSignal, limit: int) -> None:
+async def send(connections: Connections, scope: Scope, signal: NewSignal, limit: int, keys_kept: Microseconds) -> None:
     """Raises RunNotFound, RunEnded, InboxFull, BadItem, UnknownOutcome."""
     key = key_of(signal)
     run = (scope.namespace, signal.run_id)
-    values = (*run, key, key, signal.topic, signal.payload, limit, KEYS_KEPT, scope.now())  # by its key a repeat finds it in the inbox
+    values = (*run, key, key, signal.topic, signal.payload, limit, keys_kept, scope.now())  # by its key a repeat finds it in the inbox
     try:
         checksum = checksum_of(signal.run_id, key, signal.topic, signal.payload)
         row = await connections.write(lambda db: db.fetchrow(scope.sql("signals", "send"), *values, checksum))
@@ -28,7 +29,7 @@ async def send(connections: Connections, scope: Scope, signal: NewSignal, limit:
         return
     if not is_stored and not still_waits:
         refuse_full(signal, undelivered, limit)
-        await send(connections, scope, signal, limit)  # another sender of the same key was quicker: this one is a repeat
+        await send(connections, scope, signal, limit, keys_kept)  # another sender of the same key was quicker: this one is a repeat
     elif not is_woken:
         await make_sure(connections, scope, signal, key)
 

@@ -7,6 +7,7 @@ import apsw
 
 from perdure.clock import Clock, Microseconds
 from perdure.model.runs import WorkerRow
+from perdure.store.poison import poison
 from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost, NotNext
 from perdure.store.rows import worker_row
 from perdure.store.sqlite.queries import named_queries
@@ -77,14 +78,6 @@ def declare_dead(
         for run_id in sorted(executing):
             end_cancelled(db, namespace, clock, run_id)
     return True
-
-
-def poison(strikes: int) -> bytes:
-    """The error of a run that kills its workers, as failures are stored."""
-    message = (
-        f"{strikes} processes died while its code was executing, the last ones with nothing else to run; fix the code, then resume the run"
-    )
-    return json.dumps({"type": "perdure.errors.PoisonedRun", "message": message, "args": None, "traceback": ""}).encode()
 
 
 def retire(db: apsw.Connection, namespace: str, incarnation: str) -> None:
