@@ -83,9 +83,8 @@ class Client:
     async def __aenter__(self) -> Self:
         self._settle()
         try:
-            self._opened = await self._open(
-                open_store(self._url, namespace=self._namespace, clock=self._clock), create=False, migrate=False
-            )
+            store = open_store(self._url, namespace=self._namespace, clock=self._clock, settings=self._settings)
+            self._opened = await self._open(store, create=False, migrate=False)
         except BaseException:
             self._home = None
             raise

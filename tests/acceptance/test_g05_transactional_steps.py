@@ -109,6 +109,27 @@ async def test_a_failed_attempt_is_counted_and_tried_again(stage: Stage) -> None
     assert stage.sql("select count(*) from attempts") == [(0,)]
 
 
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError("no"), GeneratorExit()], ids=repr)
+async def test_f10_whatever_it_raises_is_recorded_as_its_failure_and_the_store_goes_on(stage: Stage, raised: BaseException) -> None:
+    @step(transaction=True, retry=ONCE)
+    def leave(db: apsw.Connection) -> None:
+        db.execute("insert into bookings values ('ann', 1, null)")
+        raise raised
+
+    @workflow
+    async def flow() -> str:
+        try:
+            await leave()
+        except Exception as error:
+            return type(error).__name__
+        return "never"
+
+    engine = await stage.engine(flow, pay)
+    assert await (await engine.start(flow)).result(10) == "StepFailed"
+    assert await (await engine.start(pay, "ben", [7])).result(10) == [7]
+    assert booked(stage) == [7]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_an_unknown_commit_neither_loses_nor_doubles_what_it_wrote(stage: Stage, when: str) -> None:
     engine = await stage.engine(pay)

@@ -5,7 +5,10 @@ import threading
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from perdure import receive, step, workflow
+from perdure.store.protocol import Checkpoint, Committed, UnknownOutcome
 from tests.acceptance.harness import CALM, Stage, kinds, names
 
 
@@ -236,3 +239,61 @@ async def test_a_run_is_claimed_by_one_of_many_workers(stage: Stage) -> None:
     for engine in engines:
         assert {run_id for run_id, owner in owners.items() if owner == engine.worker.incarnation} == set(engine.worker.live)
     assert await kinds(runs[0]) == ["started"]
+
+
+async def test_a_try_that_was_given_up_and_is_committed_after_all_is_taken_for_committed(stage: Stage) -> None:
+    bodies: list[str] = []
+    late: list[Checkpoint] = []
+
+    @step
+    async def place() -> str:
+        bodies.append("place")
+        return "placed"
+
+    @workflow
+    async def flow() -> str:
+        await place()
+        return await receive("word", str)
+
+    engine = await stage.engine(flow)
+    real = engine._store.checkpoint
+
+    async def checkpoint(batch: Checkpoint) -> Committed:
+        if not late and any(change.records for change in batch.changes):
+            late.append(batch)
+            raise UnknownOutcome("no answer in time")
+        if len(late) == 1:
+            late.append(batch)
+            await real(late[0])  # now it is there, after the store was asked and had not seen it
+        return await real(batch)
+
+    engine._store.checkpoint = checkpoint  # type: ignore[method-assign]
+    run = await engine.start(flow)
+    await run.signal("word", "hello")
+
+    assert await run.result(10) == "hello"
+    assert [batch.number for batch in late] == [late[0].number] * 2
+    assert await kinds(run) == ["started", "step", "signal", "completed"]
+    assert bodies == ["place"]
+
+
+@pytest.mark.parametrize(
+    ("by", "said"), [(-1, "the store has lost acknowledged checkpoints"), (2, "somebody else writes in its name")], ids=["behind", "ahead"]
+)
+async def test_a_worker_whose_store_is_elsewhere_than_it_was_told_says_so_and_begins_anew(
+    stage: Stage, by: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @workflow
+    async def flow() -> str:
+        return await receive("word", str)
+
+    engine = await stage.engine(flow)
+    run = await engine.start(flow)
+    await stage.until_parked(engine, run)
+    before = engine.worker.incarnation
+    stage.sql(f"update workers set checkpoint = checkpoint + {by} where state = 'live'")
+    await run.signal("word", "hello")
+
+    await stage.until(lambda: engine.worker.incarnation not in ("", before))
+    assert await run.result(10) == "hello"
+    assert [record.levelname for record in caplog.records if said in record.getMessage()] == ["CRITICAL"]

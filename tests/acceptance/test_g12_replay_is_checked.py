@@ -115,6 +115,25 @@ async def test_what_diverging_code_asked_for_and_noted_is_not_held_against_the_f
     assert await fixed.run(run.id).result(30) == "hello"
 
 
+async def test_a_run_that_diverges_behind_its_note_leaves_memory_in_one_change_and_goes_on_when_resumed_at_once(stage: Stage) -> None:
+    @flow
+    async def changed() -> str:
+        set_status("quite another way")
+        await charge("book")
+        return await receive("word", str)
+
+    changes: list[list[str]] = []
+    stage.on_checkpoint = lambda batch: changes.append([change.run_id for change in batch.changes])
+    engine, run, _ = await replayed_with(stage, original, changed)
+    await stage.until_state(run, "quarantined")
+    await stage.until(lambda: engine.worker._committer._task is None)
+    assert run.id not in engine.worker.live
+
+    await run.resume()
+    await stage.until(lambda: stage.sql("select 1 from runs where state = 'quarantined'"))
+    assert all(len(set(batch)) == len(batch) for batch in changes)
+
+
 async def test_resumed_without_a_fix_it_is_quarantined_again_and_does_not_loop(stage: Stage) -> None:
     @flow
     async def changed() -> str:

@@ -7,6 +7,7 @@ import pytest
 from perdure import receive, set_status, step, workflow
 from perdure.errors import InboxFull, PayloadTooLarge, RunFailed
 from perdure.settings import Limits
+from perdure.store.protocol import Committed
 from tests.acceptance.harness import CALM, Stage, kinds
 
 TOO_MUCH = "x" * (1024 * 1024)
@@ -140,6 +141,28 @@ async def test_an_inbox_that_is_full_refuses_the_next_signal_and_takes_more_once
     await stage.until(lambda: stage.sql("select * from inbox") == [])
     await run.signal("number", 3, key="a")
     assert await run.result(30) == [0, 1, 2, 3]
+
+
+async def test_how_much_a_checkpoint_reads_and_claims_is_as_the_settings_of_its_engine_say(stage: Stage) -> None:
+    @workflow
+    async def flow() -> list[int]:
+        return [await receive("number", int) for _ in range(7)]
+
+    await stage.stop(await stage.engine())
+    sender = await stage.client()
+    runs = [await sender.start("flow") for _ in range(5)]
+    for number in range(7):
+        await runs[0].signal("number", number)
+    done: list[Committed] = []
+    stage.on_answer = done.append
+
+    engine = await stage.engine(flow, settings=replace(CALM, inbox_page=2, claim_page=3))
+    assert await engine.run(runs[0].id).result(10) == list(range(7))
+    await stage.until(lambda: not stage.sql("select 1 from runs where state = 'pending'"))
+
+    signals = [sum(record.kind == "signal" for record in one.records) for answer in done for one in answer.written]
+    assert sorted({count for count in signals if count}) == [1, 2]
+    assert max(len(answer.claimed) for answer in done) == 3
 
 
 async def test_a_history_that_reaches_its_limit_quarantines_the_run_and_keeps_all_of_it(stage: Stage) -> None:

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import apsw
 
 from perdure.clock import Clock
+from perdure.settings import DEFAULTS
 from perdure.store.postgresql.address import address_of
+from perdure.store.postgresql.connections import Committing, commit_as_asked
 from perdure.store.postgresql.store import PostgresqlStore
 from perdure.store.protocol import Store
 from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.statements import fetch
 from perdure.store.sqlite.store import SqliteStore
 from perdure.store.sqlite.threads import ThreadRunner
@@ -31,8 +34,8 @@ class Place(Protocol):
     refuses_nul: bool
     """Whether text cannot hold the character of number 0."""
 
-    async def open(self, namespace: str = "default", **options: Any) -> Store:
-        """A store on this place, created where it is missing."""
+    async def open(self, namespace: str = "default", **limits: Any) -> Store:
+        """A store on this place, created where it is missing. `limits` are settings."""
 
     async def open_with_fault(self) -> tuple[Store, "Faults"]: ...
 
@@ -75,8 +78,9 @@ class SqlitePlace:
         self.clock = clock
         self._stores: list[Store] = []
 
-    async def open(self, namespace: str = "default", **options: Any) -> Store:
-        store = SqliteStore(self.path, namespace=namespace, clock=self.clock, python="3.11", **options)
+    async def open(self, namespace: str = "default", runner: Runner | None = None, **limits: Any) -> Store:
+        settings = replace(DEFAULTS, **limits)
+        store = SqliteStore(self.path, namespace=namespace, clock=self.clock, python="3.11", runner=runner, settings=settings)
         await store.open(create=True, migrate=True)
         self._stores.append(store)
         return store
@@ -113,8 +117,11 @@ class PostgresqlPlace:
         self.clock = clock
         self._stores: list[Store] = []
 
-    async def open(self, namespace: str = "default", **options: Any) -> Store:
-        store = PostgresqlStore(address_of(self.address), namespace=namespace, clock=self.clock, python="3.11", **options)
+    async def open(self, namespace: str = "default", commit: Committing = commit_as_asked, **limits: Any) -> Store:
+        settings = replace(DEFAULTS, **limits)
+        store = PostgresqlStore(
+            address_of(self.address), namespace=namespace, clock=self.clock, commit=commit, python="3.11", settings=settings
+        )
         await store.open(create=True, migrate=True)
         self._stores.append(store)
         return store

@@ -2,9 +2,9 @@
 
 from perdure.model.records import NewRecord, RecordKind
 from perdure.model.states import RunState
+from perdure.settings import DEFAULTS
 from perdure.store.endings import Continue, Finish, Quarantine, Release
 from perdure.store.protocol import Store
-from perdure.store.sqlite.signals import KEYS_KEPT
 from tests.contract.acting import LIMIT, ManualClock, Mine, Worker, history_of, kinds, signal, step
 from tests.contract.places import Place
 
@@ -134,8 +134,23 @@ async def test_keys_of_later_generations_are_remembered_for_a_month_and_do_not_p
 
     assert await is_known("first"), "keys of the first generation are kept as long as the run"
     assert await is_known("day-99")
-    assert await is_known(f"day-{100 - KEYS_KEPT // (DAY * 1_000_000) + 1}")
+    assert await is_known(f"day-{100 - round(DEFAULTS.signal_keys_kept_days) + 1}")
     assert not await is_known("day-5")
+
+
+async def test_how_long_keys_of_later_generations_are_remembered_is_a_setting(place: Place, clock: ManualClock) -> None:
+    store = await place.open(signal_keys_kept_days=2.0)
+    run = await next_generation(
+        await Worker(store, "worker-1").register(), await (await Worker(store, "worker-2").register()).run("order-1")
+    )
+    for day in range(6):
+        await store.send(signal(run.id, f"id-{day}", key=f"day-{day}"), LIMIT)
+        clock.advance(DAY)
+
+    before = len(await place.ids_in_inboxes(store))
+    await store.send(signal(run.id, "again", key="day-1"), LIMIT)
+
+    assert len(await place.ids_in_inboxes(store)) == before + 1
 
 
 async def test_a_run_that_was_continued_can_be_quarantined_and_resumed_like_any_other(store: Store, worker: Worker) -> None:

@@ -71,7 +71,7 @@ ORDERING = (
     bug(
         "send code that has been repaired the old way when its run is retried",
         f"{PATCHED}::test_a_run_whose_own_code_failed_takes_the_new_way_from_there_when_it_is_retried",
-        edits=(("store/sqlite/retries.py", "else max(0, position - 2)", "else position - 1"),),
+        edits=(("store/retrying.py", "else max(0, position - 2)", "else position - 1"),),
     ),
     bug(
         "forget results that were recorded beside a failure",

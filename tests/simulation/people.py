@@ -254,7 +254,7 @@ class VirtualClient(Client):
         self._entropy = ports.entropy
 
     async def __aenter__(self) -> "VirtualClient":
-        store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock)
+        store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock, settings=self._settings)
         self._opened = await self._open(store, create=False, migrate=False)
         return self
 

@@ -7,6 +7,7 @@ from random import Random
 
 from perdure.clock import Clock
 from perdure.engine.ports import Ports
+from perdure.settings import Settings
 from perdure.store.protocol import Store
 from tests.simulation.audit import Auditor
 from tests.simulation.faults import Faults
@@ -68,8 +69,8 @@ class VirtualThreads:
 
 
 def ports_of(process: Process, path: str, faults: Faults, hints: Hints, auditor: Auditor) -> Ports:
-    def open_store(_url: str, *, namespace: str, clock: Clock) -> Store:
-        return open_virtual_store(path, namespace, clock, process, faults, hints, auditor)
+    def open_store(_url: str, *, namespace: str, clock: Clock, settings: Settings) -> Store:
+        return open_virtual_store(path, namespace, clock, settings, process, faults, hints, auditor)
 
     def reached(point: str) -> None:
         if process.is_alive and faults.chance("kill", KILLED.get(point, 0.002)):

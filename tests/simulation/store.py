@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import apsw
 
 from perdure.clock import Clock
 from perdure.errors import StoreError, StoreFailed, StoreUnavailable
+from perdure.settings import Settings
 from perdure.store.protocol import BadItem, FenceLost, UnknownOutcome
 from perdure.store.sqlite.renewer import Renewer
 from perdure.store.sqlite.store import SqliteStore
@@ -252,17 +254,21 @@ def settle(answer: "asyncio.Future[Any]", outcome: Outcome) -> None:
 
 
 def open_virtual_store(
-    path: str, namespace: str, clock: Clock, process: Process, faults: Faults, hints: Hints, auditor: Auditor
+    path: str, namespace: str, clock: Clock, settings: Settings, process: Process, faults: Faults, hints: Hints, auditor: Auditor
 ) -> VirtualStore:
     runner = VirtualRunner(path, process, faults, hints, auditor)
     swarm = faults.swarm
+    pages = replace(
+        settings,
+        inbox_page=swarm.inbox_page,
+        inbox_page_bytes=swarm.inbox_page_bytes,
+        claim_page=swarm.claim_page,
+        claim_page_bytes=swarm.claim_page_bytes,
+    )
     return VirtualStore(
         path,
         namespace=namespace,
         clock=clock,
         runner=runner,
-        inbox_page=swarm.inbox_page,
-        inbox_page_bytes=swarm.inbox_page_bytes,
-        claim_page=swarm.claim_page,
-        claim_page_bytes=swarm.claim_page_bytes,
+        settings=pages,
     )

@@ -24,6 +24,7 @@ from perdure.store.protocol import (
     Committed,
     DueTimer,
     FenceLost,
+    NotNext,
     Store,
     UnknownOutcome,
     Written,
@@ -239,7 +240,7 @@ class Committer:
         self._loop.call_soon(self._finish, report)
 
     async def _attempt(self, batch: Checkpoint) -> Committed:
-        """One try. After an unknown outcome the store is asked first what became of the one before."""
+        """One try. After an unknown outcome, or where it was not the next, the store is asked first what became of the one before."""
         if self._is_in_doubt:
             reached = await self._store.checkpoint_of(batch.incarnation)
             if reached == batch.number:
@@ -249,15 +250,13 @@ class Committer:
             self._is_in_doubt = False
             if reached is None:
                 raise FenceLost(f"worker {batch.incarnation} was declared dead")
-            if reached < batch.number - 1:
-                log.critical(
-                    "the store has lost acknowledged checkpoints %d to %d of this worker (fail-over?)", reached + 1, batch.number - 1
-                )
-                raise FenceLost("the store has lost acknowledged commits")
+            if reached != batch.number - 1:
+                log.critical("%s: this worker drops what it has in memory and begins anew", _lost(reached, batch.number - 1))
+                raise FenceLost(_lost(reached, batch.number - 1))
         asked_at = self._tenure.asks()
         try:
             done = await self._store.checkpoint(batch)
-        except UnknownOutcome:
+        except (UnknownOutcome, NotNext):  # a try that was given up may reach the database late, and a fail-over may lose what it had
             self._is_in_doubt = True
             raise
         if batch.incarnation == self._incarnation:
@@ -310,6 +309,14 @@ class Committer:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _lost(reached: int, acknowledged: int) -> str:
+    if reached < acknowledged:
+        return f"the store has lost acknowledged checkpoints {reached + 1} to {acknowledged} of this worker (a fail-over, an older backup)"
+    return (
+        f"the store has checkpoint {reached} of this worker, which has written none after {acknowledged}: somebody else writes in its name"
+    )
 
 
 def _change_of(run: LiveRun, rows: int, now: int) -> Change:

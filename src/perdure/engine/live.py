@@ -92,7 +92,7 @@ class LiveRun:
         """Whether there is anything to write or to read for it."""
         if self.records or self.attempt_news or self.reads_inbox or self.ending:
             return True
-        return self.execution.note != self.stored_note
+        return self.stands and self.execution.note != self.stored_note
 
     def about_attempts(self) -> AttemptNews:
         """Made when there is something to say: most steps succeed at once."""

@@ -11,6 +11,7 @@ from perdure.authoring.step import Step
 from perdure.clock import Clock, HostClock
 from perdure.engine.threads import DaemonThreads
 from perdure.ids import Entropy, OsEntropy
+from perdure.settings import Settings
 from perdure.store.opening import open_store
 from perdure.store.protocol import Store
 
@@ -23,7 +24,7 @@ class Threads(Protocol):
 
 
 class OpenStore(Protocol):
-    def __call__(self, url: str, *, namespace: str, clock: Clock) -> Store: ...
+    def __call__(self, url: str, *, namespace: str, clock: Clock, settings: Settings) -> Store: ...
 
 
 def _nothing(_point: str) -> None:

@@ -79,7 +79,7 @@ class Engine(Client):
         return self
 
     async def _begin(self) -> None:
-        store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock)
+        store = self._ports.open_store(self._url, namespace=self._namespace, clock=self._clock, settings=self._settings)
         self._opened = await self._open(store, create=self._migrate, migrate=self._migrate)
         try:
             ports = replace(self._ports, clock=store.authority(self._ports.clock))

@@ -25,7 +25,7 @@ class TransactionalCall:
         self.body = attempt.command.step.function
         self._context = context
         self._limit = settings.limits.payload_bytes
-        self._spoiled: Exception | None = None
+        self._spoiled: BaseException | None = None
 
     def perform(self, connection: Any) -> NewRecord:
         """On the thread that writes. Raises what the body raises."""
@@ -57,6 +57,6 @@ class TransactionalCall:
             self.is_final = True
             raise
 
-    def spoil(self, error: Exception) -> None:
+    def spoil(self, error: BaseException) -> None:
         """It has ended the transaction that it ran in: it is not let near the next one, where it only raises."""
         self._spoiled = error

@@ -19,7 +19,7 @@ class Call(Protocol):
     def perform(self, connection: Any) -> NewRecord:
         """Raises what the step raises."""
 
-    def spoil(self, error: Exception) -> None:
+    def spoil(self, error: BaseException) -> None:
         """From now on `perform` only raises this."""
 
 
@@ -28,7 +28,7 @@ class CallSpoiled(StoreError):
 
     code = "call_spoiled"
 
-    def __init__(self, call: Call, error: Exception) -> None:
+    def __init__(self, call: Call, error: BaseException) -> None:
         super().__init__(f"run {call.run_id}: a transactional step ended its transaction: {error}")
         self.call = call
         self.error = error

@@ -90,7 +90,7 @@ class Lookup(Protocol):
 
     def key_generation(self, run_id: str, generation: int) -> int: ...
 
-    def perform(self, call: Call) -> NewRecord | Exception | None:
+    def perform(self, call: Call) -> NewRecord | BaseException | None:
         """Its record, or what it raised, with nothing of it left; None where there is no time left for it."""
 
 
@@ -110,7 +110,7 @@ class Gathering:
             wishes = self._lookup.wishes(change.run_id)
         is_pausing = PAUSE in wishes
         new = change.records
-        raised: list[tuple[int, Exception]] = []
+        raised: list[tuple[int, BaseException]] = []
         if change.calls and not is_pausing:
             new = new + self._performed(change.calls, raised)
         ending = change.ending and self._decided(change.ending, wishes)
@@ -145,12 +145,12 @@ class Gathering:
         has_more = has_more or (not is_over and not records)
         return Written(change.run_id, records, has_more, is_over, is_pausing, raised, damage, is_put_off)
 
-    def _performed(self, calls: Sequence[Call], raised: list[tuple[int, Exception]]) -> list[NewRecord]:
+    def _performed(self, calls: Sequence[Call], raised: list[tuple[int, BaseException]]) -> list[NewRecord]:
         """The records of those that succeed."""
         records = []
         for call in calls:
             outcome = self._lookup.perform(call)
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, BaseException):
                 raised.append((call.command, outcome))
             elif outcome is not None:
                 records.append(outcome)

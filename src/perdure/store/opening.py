@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from perdure.clock import Clock, HostClock
 from perdure.errors import StoreError
 from perdure.names import CHARACTERS_MOST, checked_name
+from perdure.settings import DEFAULTS, Settings
 from perdure.store.protocol import Store
 from perdure.store.sqlite.database import MEMORY
 from perdure.store.sqlite.store import SqliteStore
@@ -16,24 +17,24 @@ if TYPE_CHECKING:
 FORMS = "sqlite:///relative.db, sqlite:////absolute.db, sqlite:///:memory: or postgresql://user:password@host/database"
 
 
-def open_store(url: str, *, namespace: str = "default", clock: Clock | None = None) -> Store:
+def open_store(url: str, *, namespace: str = "default", clock: Clock | None = None, settings: Settings = DEFAULTS) -> Store:
     """The store at this address, to be opened with `await store.open(create=…, migrate=…)`.
 
     Raises StoreError for an address of another form, BadInput for a namespace that is no name.
     """
     checked_name(namespace, "namespace", CHARACTERS_MOST)
     if is_postgresql(url):
-        return open_postgresql(url, namespace, clock)
-    return SqliteStore(path_of(url), namespace=namespace, clock=clock or HostClock())
+        return open_postgresql(url, namespace, clock, settings)
+    return SqliteStore(path_of(url), namespace=namespace, clock=clock or HostClock(), settings=settings)
 
 
-def open_postgresql(url: str, namespace: str, clock: Clock | None) -> Store:
+def open_postgresql(url: str, namespace: str, clock: Clock | None, settings: Settings) -> Store:
     """Its clock is that of the database; only a test brings another. Raises StoreError where the extra is not installed."""
     need_asyncpg()
     from perdure.store.postgresql.address import address_of
     from perdure.store.postgresql.store import PostgresqlStore
 
-    return PostgresqlStore(address_of(url), namespace=namespace, clock=None if isinstance(clock, HostClock) else clock)
+    return PostgresqlStore(address_of(url), namespace=namespace, clock=None if isinstance(clock, HostClock) else clock, settings=settings)
 
 
 def inspect_postgresql(url: str, namespace: str) -> "Inspection":

@@ -33,6 +33,12 @@ class FenceLost(StoreError):
     code = "fence_lost"
 
 
+class NotNext(StoreError):
+    """Not the checkpoint after the last committed one. Nothing of it was written now: `checkpoint_of` says where the store stands."""
+
+    code = "not_next"
+
+
 class BadItem(StoreError):
     """One run's change is refused by the database; the rest of the batch can be committed without it. Nothing was written."""
 
@@ -133,7 +139,7 @@ class Written:
     has_more: bool = False  # undelivered signals are left, or due timers were held back for them
     has_left: bool = False  # what ends its stay was written too
     is_pausing: bool = False  # the inbox was not read and no call performed, for the run is to be paused
-    raised: Sequence[tuple[int, Exception]] = ()  # commands whose calls failed; nothing of them was written
+    raised: Sequence[tuple[int, BaseException]] = ()  # commands whose calls failed; nothing of them was written
     damage: str | None = None  # of its inbox, of which nothing was read then; nor were intents written
     is_put_off: bool = False  # nothing of its inbox was read, for what others got was large enough: its turn comes first next time
 
@@ -261,7 +267,8 @@ class Store(Oversight, Protocol):
     async def checkpoint(self, batch: Checkpoint) -> Committed:
         """All of the batch, or nothing. Begins by moving the worker's row from number - 1 to number and renewing its lease.
 
-        Raises FenceLost when the incarnation is not live, BadItem when one change cannot be written, UnknownOutcome, StoreUnavailable.
+        Raises FenceLost when the incarnation is not live, NotNext, BadItem when one change cannot be written, UnknownOutcome,
+        StoreUnavailable.
         """
 
     async def checkpoint_of(self, incarnation: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Rows of SQLite as the frozen data of the model."""
+"""Rows of a store as the frozen data of the model, and what is damaged of them."""
 
 import json
 import zlib
@@ -9,8 +9,8 @@ from perdure.errors import CorruptedHistory
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow, NewRun, RunRow, WorkerRow
 from perdure.model.states import RunState
+from perdure.store.damaged_text import DamagedText, as_text
 from perdure.store.protocol import Summary
-from perdure.store.sqlite.damaged_text import DamagedText, as_text
 
 Row = tuple[Any, ...]
 
@@ -61,6 +61,13 @@ def record_row(row: Row) -> Record:
 def signal_checksum(run_id: str, number: int, arrived_at: Instant, id: str, topic: str, payload: bytes) -> int:
     """Over everything but the namespace: a flipped bit anywhere in a row of the inbox is seen when it is read."""
     return zlib.crc32(payload, zlib.crc32(f"{run_id}|{number}|{arrived_at}|{id}|{topic}".encode()))
+
+
+def damaged_signal(number: int, topic: str) -> CorruptedHistory:
+    return CorruptedHistory(
+        f"signal {number} (topic {topic!r}) in its inbox is damaged: its checksum does not match; nothing of the inbox was delivered. "
+        "Put its row of table inbox right from a backup, or delete it and let it be sent again; then resume the run"
+    )
 
 
 def attempt_row(row: Row) -> AttemptRow:

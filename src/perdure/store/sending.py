@@ -1,12 +1,15 @@
 """Whether a signal is stored, and under which key."""
 
-from perdure.clock import SECOND
+from perdure.clock import SECOND, Microseconds
 from perdure.errors import CorruptedHistory, InboxFull, RunEnded, RunNotFound
 from perdure.model.runs import NewSignal
-from perdure.settings import DEFAULTS
+from perdure.settings import Settings
 from perdure.store.rows import STATES
 
-KEYS_KEPT = round(DEFAULTS.signal_keys_kept_days * 86400 * SECOND)
+
+def keys_kept(settings: Settings) -> Microseconds:
+    """How long the key of a signal stays taken, of a run that has continued as new or was retried."""
+    return round(settings.signal_keys_kept_days * 86400 * SECOND)
 
 
 def key_of(signal: NewSignal) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from perdure.clock import Instant, Microseconds
 from perdure.model.runs import WorkerRow
 from perdure.model.troubles import Stranded
+from perdure.store.damaged_text import DamagedText
 from perdure.store.rows import Row
 
 
@@ -43,5 +44,5 @@ def fresh(namespace: str, now: Instant, due_for: Microseconds, known: Sequence[R
     return [
         (namespace, one.run_id, *((now, now + due_for) if one.due_since is None else (one.due_since, now)))
         for one in found
-        if one.run_id not in names
+        if one.run_id not in names and type(one.run_id) is not DamagedText  # else nothing that is noted finds it again
     ]

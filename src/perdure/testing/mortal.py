@@ -148,7 +148,7 @@ class MortalEngine(Engine):
     def _life(self) -> Life:
         return self._lives[-1]
 
-    def _open_store(self, url: str, *, namespace: str, clock: Clock) -> Store:  # noqa: ARG002 - the address is this engine's own
+    def _open_store(self, url: str, *, namespace: str, clock: Clock, settings: Settings) -> Store:  # noqa: ARG002 - the address is this engine's own
         runner = InlineRunner(
             self._transactions,
             self._real,
@@ -158,7 +158,7 @@ class MortalEngine(Engine):
             self._kill,
         )
         self._life.add(runner)
-        store = LifeStore(self._path, namespace=namespace, clock=clock, runner=runner)
+        store = LifeStore(self._path, namespace=namespace, clock=clock, runner=runner, settings=settings)
         return store
 
     async def crash(self) -> None:

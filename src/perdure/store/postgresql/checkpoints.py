@@ -7,14 +7,14 @@ from asyncpg import exceptions
 
 from perdure.errors import StoreError
 from perdure.store.changes import Gathering, Rows
+from perdure.store.pages import Pages
 from perdure.store.postgresql.claims import Taken, claim, insert_started
 from perdure.store.postgresql.connections import Connection, Connections
 from perdure.store.postgresql.failures import REFUSES_DATA, DataRefused
 from perdure.store.postgresql.looking import Seen, look
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.writing import rare_rows, write_common, write_rare
-from perdure.store.protocol import BadItem, Change, Checkpoint, Committed, FenceLost, Written
-from perdure.store.sqlite.pages import Pages
+from perdure.store.protocol import BadItem, Change, Checkpoint, Committed, FenceLost, NotNext, Written
 
 
 class Moved(Exception):
@@ -28,7 +28,7 @@ class Refused(Exception):
 async def checkpoint(connections: Connections, scope: Scope, batch: Checkpoint, pages: Pages) -> Committed:
     """Looks without a lock first, for what is looked at hardly ever changes before it is written; then with the runs locked.
 
-    Raises FenceLost, BadItem, UnknownOutcome, StoreError.
+    Raises FenceLost, NotNext, BadItem, UnknownOutcome, StoreError.
     """
     writing = Writing(scope, batch, pages)
     try:
@@ -101,7 +101,7 @@ async def why_refused(connections: Connections, scope: Scope, batch: Checkpoint)
     last = await checkpoint_of(connections, scope, batch.incarnation)
     if last is None:
         return FenceLost(f"worker {batch.incarnation} has been declared dead: its runs belong to others, nothing was written")
-    return StoreError(
+    return NotNext(
         f"worker {batch.incarnation}: checkpoint {batch.number} does not follow the last committed one, {last}; nothing was written"
     )
 

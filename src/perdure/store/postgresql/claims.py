@@ -10,6 +10,7 @@ from perdure.model.records import Record, RecordKind
 from perdure.model.runs import RunRow
 from perdure.model.troubles import TroubleKind
 from perdure.store.changes import history_row
+from perdure.store.pages import Pages
 from perdure.store.postgresql.columns import columns
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.looking import Seen
@@ -17,7 +18,6 @@ from perdure.store.postgresql.runs import load_page
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
 from perdure.store.rows import INPUT_DAMAGED, damage_failure, input_checksum, run_row
-from perdure.store.sqlite.pages import Pages
 
 RUN_WIDTH = 18
 IS_FIRST, WAKE_AT, CHECKSUM, SIZE, SEEN = 18, 19, 20, 21, 22  # columns behind those of the run: as it stood before

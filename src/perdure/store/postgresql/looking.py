@@ -10,13 +10,12 @@ from perdure.clock import Instant
 from perdure.model.records import NewRecord
 from perdure.store.calls import Call
 from perdure.store.endings import Continue, Quarantine
+from perdure.store.pages import Pages
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.generations import generations
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import Change
-from perdure.store.rows import Row, signal_checksum
-from perdure.store.sqlite.inbox import damaged_signal
-from perdure.store.sqlite.pages import Pages
+from perdure.store.rows import Row, damaged_signal, signal_checksum
 from perdure.store.wishes import NOTHING, Wish
 
 
@@ -77,7 +76,7 @@ class Seen:
     def key_generation(self, run_id: str, generation: int) -> int:  # noqa: ARG002 - that of the change
         return self._key_generations[run_id]
 
-    def perform(self, call: Call) -> NewRecord | Exception | None:
+    def perform(self, call: Call) -> NewRecord | BaseException | None:
         """Final at once: another try would find the same store."""
         return TypeError(f"run {call.run_id}: a step with transaction=True runs on SQLite only so far; on PostgreSQL make it a plain step")
 

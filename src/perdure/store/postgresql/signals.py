@@ -2,41 +2,55 @@
 
 from collections.abc import Sequence
 
+from perdure.clock import Microseconds
+from perdure.errors import StoreError
 from perdure.model.runs import NewSignal
 from perdure.store.postgresql.connections import Connection, Connections
 from perdure.store.postgresql.failures import DataRefused
 from perdure.store.postgresql.looking import checksum_of
 from perdure.store.postgresql.runs import read_run
 from perdure.store.postgresql.scope import Scope
-from perdure.store.protocol import BadItem
-from perdure.store.sending import KEYS_KEPT, is_known, key_of, refuse_full
+from perdure.store.protocol import BadItem, UnknownOutcome
+from perdure.store.sending import is_known, key_of, refuse_full
 
 
-async def send(connections: Connections, scope: Scope, signal: NewSignal, limit: int) -> None:
-    """Raises RunNotFound, RunEnded, InboxFull, BadItem."""
+async def send(connections: Connections, scope: Scope, signal: NewSignal, limit: int, keys_kept: Microseconds) -> None:
+    """Raises RunNotFound, RunEnded, InboxFull, BadItem, UnknownOutcome."""
     key = key_of(signal)
     run = (scope.namespace, signal.run_id)
-    values = (*run, key, signal.id, signal.topic, signal.payload, limit, KEYS_KEPT, scope.now())
+    values = (*run, key, key, signal.topic, signal.payload, limit, keys_kept, scope.now())  # by its key a repeat finds it in the inbox
     try:
-        checksum = checksum_of(signal.run_id, signal.id, signal.topic, signal.payload)
+        checksum = checksum_of(signal.run_id, key, signal.topic, signal.payload)
         row = await connections.write(lambda db: db.fetchrow(scope.sql("signals", "send"), *values, checksum))
     except (DataRefused, UnicodeError) as error:
         raise BadItem(repr(signal.run_id), f"the signal cannot be stored: {error}") from error
-    state, has_key, undelivered, is_stored, is_woken, _ = row if row is not None else (None, False, 0, False, False, 0)
-    if is_known(signal, state, has_key):
+    state, has_key, undelivered, is_stored, is_woken, _, still_waits = row if row is not None else (None, False, 0, False, False, 0, False)
+    if not still_waits and is_known(signal, state, has_key):
         return
-    if not is_stored:
-        refuse_full(signal, undelivered, limit)  # else another sender of the same key was quicker
+    if not is_stored and not still_waits:
+        refuse_full(signal, undelivered, limit)
+        await send(connections, scope, signal, limit, keys_kept)  # another sender of the same key was quicker: this one is a repeat
     elif not is_woken:
         await make_sure(connections, scope, signal, key)
 
 
 async def make_sure(connections: Connections, scope: Scope, signal: NewSignal, key: str) -> None:
-    """The run was owned when the signal was sent: a checkpoint that did not see it may be about to put the run down, or to end it."""
+    """The run was owned when the signal was sent: a checkpoint that did not see it may be about to put the run down, or to end it.
+
+    A sender that stopped before this was done has acknowledged nothing: the next one of its key does it, or is told that it is too late.
+    """
+    try:
+        await stir_or_take_back(connections, scope, signal, key)
+    except StoreError as error:
+        raise UnknownOutcome(f"a signal for run {signal.run_id} is stored, but may come too late for it: {error}") from error
+
+
+async def stir_or_take_back(connections: Connections, scope: Scope, signal: NewSignal, key: str) -> None:
+    """Raises RunEnded, RunNotFound."""
     run = (scope.namespace, signal.run_id)
     if changed(await connections.write(lambda db: db.execute(scope.sql("signals", "stir"), *run, scope.now()))):
         return
-    if changed(await connections.write(lambda db: db.execute(scope.sql("signals", "take_back"), *run, signal.id, key))):
+    if changed(await connections.write(lambda db: db.execute(scope.sql("signals", "take_back"), *run, key, key))):
         row = await connections.read(lambda db: read_run(db, scope, signal.run_id))
         is_known(signal, None if row is None else row.state.value, has_key=False)
 

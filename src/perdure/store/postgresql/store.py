@@ -11,7 +11,8 @@ from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
-from perdure.settings import DEFAULTS
+from perdure.settings import DEFAULTS, Settings
+from perdure.store.pages import pages_of
 from perdure.store.postgresql import (
     checkpoints,
     outdated,
@@ -37,7 +38,7 @@ from perdure.store.postgresql.renewer import Renewer
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.starting import Starting
 from perdure.store.protocol import Checkpoint, Claimant, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
-from perdure.store.sqlite.pages import Pages
+from perdure.store.sending import keys_kept
 
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -53,17 +54,15 @@ class PostgresqlStore:
         clock: Clock | None = None,
         commit: Committing = commit_as_asked,
         python: str = THIS_PYTHON,
-        inbox_page: int = DEFAULTS.inbox_page,
-        inbox_page_bytes: int = DEFAULTS.inbox_page_bytes,
-        claim_page: int = DEFAULTS.claim_page,
-        claim_page_bytes: int = DEFAULTS.claim_page_bytes,
+        settings: Settings = DEFAULTS,
     ) -> None:
         self._address = address
         self._authority = DatabaseClock(HostClock())
         self._scope = Scope(namespace, address.schema, clock, self._authority)
         self._commit = commit
         self._python = python
-        self._pages = Pages(inbox_page, inbox_page_bytes, claim_page, claim_page_bytes)
+        self._pages = pages_of(settings)
+        self._keys_kept = keys_kept(settings)
         self._opened: Connections | None = None
         self._renewer = Renewer(address, self._scope)
         self._locks_folder: str | None = None
@@ -216,7 +215,7 @@ class PostgresqlStore:
         return started
 
     async def send(self, signal: NewSignal, limit: int) -> None:
-        await signals.send(self.connections, self._scope, signal, limit)
+        await signals.send(self.connections, self._scope, signal, limit, self._keys_kept)
         self._hints.tell()
 
     async def run(self, run_id: str) -> RunRow | None:

@@ -29,7 +29,7 @@ class Calls:
         self._db = db
         self._until: float | None = None
 
-    def perform(self, call: Call) -> NewRecord | Exception | None:
+    def perform(self, call: Call) -> NewRecord | BaseException | None:
         """Its record, or what it raised, with nothing of it left in the database; None where there is no time left.
 
         Raises CallSpoiled when it has ended the transaction, and the errors of a store that cannot be written now.
@@ -41,15 +41,15 @@ class Calls:
         deadline = begin + call.seconds
         fetch(self._db, "savepoint perdure_call")
         outcome = self._outcome(call, deadline)
-        if time.monotonic() > deadline and not isinstance(outcome, Exception):
+        if time.monotonic() > deadline and not isinstance(outcome, BaseException):
             outcome = too_late(call)
         self._check_transaction(call, outcome)
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             fetch(self._db, "rollback to perdure_call")
         fetch(self._db, "release perdure_call")
         return outcome
 
-    def _outcome(self, call: Call, deadline: float) -> NewRecord | Exception:
+    def _outcome(self, call: Call, deadline: float) -> NewRecord | BaseException:
         db = self._db
         db.exec_trace = refuse_control
         db.set_progress_handler(lambda: time.monotonic() > deadline, INSTRUCTIONS_BETWEEN_LOOKS)
@@ -57,19 +57,19 @@ class Calls:
             return call.perform(db)
         except apsw.InterruptError:
             return too_late(call)
-        except Exception as error:  # recorded as the failure of the step
+        except BaseException as error:  # recorded as the failure of the step: the thread that writes is everybody's
             return error
         finally:
             db.exec_trace = None
             db.set_progress_handler(None, INSTRUCTIONS_BETWEEN_LOOKS)
 
-    def _check_transaction(self, call: Call, outcome: NewRecord | Exception) -> None:
+    def _check_transaction(self, call: Call, outcome: NewRecord | BaseException) -> None:
         """SQLite ends the whole transaction when a statement that writes is interrupted, or when the disk is full."""
         if self._db.in_transaction:
             return
         if isinstance(outcome, Exception) and concerns_all(outcome):
             raise outcome
-        error = outcome if isinstance(outcome, Exception) else NotAllowedInTransaction("the step has ended the transaction it runs in")
+        error = outcome if isinstance(outcome, BaseException) else NotAllowedInTransaction("the step has ended the transaction it runs in")
         raise CallSpoiled(call, error)
 
 

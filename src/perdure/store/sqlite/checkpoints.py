@@ -7,10 +7,10 @@ import apsw
 from perdure.clock import Clock, Instant
 from perdure.errors import CorruptedHistory
 from perdure.store.changes import NotOwned
+from perdure.store.pages import Pages
 from perdure.store.protocol import BadItem, Checkpoint, Committed, Written
 from perdure.store.sqlite.claims import Taken, claim, owned
 from perdure.store.sqlite.failures import REFUSES_DATA
-from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.statements import fetch
 from perdure.store.sqlite.workers import pass_fence
 from perdure.store.sqlite.writing import write_changes
@@ -19,7 +19,7 @@ NOTHING = Taken()
 
 
 def checkpoint(db: apsw.Connection, namespace: str, clock: Clock, batch: Checkpoint, pages: Pages) -> Committed:
-    """Raises FenceLost, BadItem, StoreError; then nothing may be committed."""
+    """Raises FenceLost, NotNext, BadItem, StoreError; then nothing may be committed."""
     now = clock.now()
     pass_fence(db, namespace, clock, batch)
     written = write_all(db, namespace, now, batch, pages)

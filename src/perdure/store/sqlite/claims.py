@@ -11,10 +11,10 @@ from perdure.model.records import Record, RecordKind
 from perdure.model.runs import RunRow
 from perdure.model.troubles import TroubleKind
 from perdure.store.changes import history_row
+from perdure.store.damaged_text import DamagedText, as_text, raw_of
+from perdure.store.pages import Pages
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
 from perdure.store.rows import FENCING, INPUT_DAMAGED, damage_failure, input_checksum, run_row
-from perdure.store.sqlite.damaged_text import DamagedText, as_text, raw_of
-from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.runs import load_short
 from perdure.store.sqlite.statements import Row, change, change_each, fetch, fetch_page, size_of

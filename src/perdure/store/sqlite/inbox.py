@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import apsw
 
-from perdure.errors import CorruptedHistory
-from perdure.store.rows import signal_checksum
-from perdure.store.sqlite.damaged_text import DamagedText
-from perdure.store.sqlite.pages import Pages
+from perdure.store.damaged_text import DamagedText
+from perdure.store.pages import Pages
+from perdure.store.rows import damaged_signal, signal_checksum
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import Row, fetch, fetch_page, size_of
 
@@ -50,13 +49,6 @@ def sound_signals(run_id: str, page: Sequence[Row], *, drops_damaged: bool) -> S
     if damaged and not drops_damaged:
         raise damaged_signal(*next(iter(damaged.items())))
     return [row for row in page if row[0] not in damaged] if damaged else page
-
-
-def damaged_signal(number: int, topic: str) -> CorruptedHistory:
-    return CorruptedHistory(
-        f"signal {number} (topic {topic!r}) in its inbox is damaged: its checksum does not match; nothing of the inbox was delivered. "
-        "Put its row of table inbox right from a backup, or delete it and let it be sent again; then resume the run"
-    )
 
 
 def is_sound(run_id: str, row: Row) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from perdure.store.sqlite.damaged_text import read_damaged
+from perdure.store.sqlite.reading_damage import read_damaged
 
 Row = tuple[Any, ...]
 Values = tuple[Any, ...] | Mapping[str, Any]

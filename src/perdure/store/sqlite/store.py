@@ -12,8 +12,10 @@ from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
-from perdure.settings import DEFAULTS
+from perdure.settings import DEFAULTS, Settings
+from perdure.store.pages import pages_of
 from perdure.store.protocol import Checkpoint, Claimant, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
+from perdure.store.sending import keys_kept
 from perdure.store.sqlite import (
     checkpoints,
     claims,
@@ -33,7 +35,6 @@ from perdure.store.sqlite import (
     workers,
 )
 from perdure.store.sqlite.database import Database
-from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.threads import ThreadRunner
 
@@ -51,10 +52,7 @@ class SqliteStore:
         clock: Clock,
         runner: Runner | None = None,
         python: str = THIS_PYTHON,
-        inbox_page: int = DEFAULTS.inbox_page,
-        inbox_page_bytes: int = DEFAULTS.inbox_page_bytes,
-        claim_page: int = DEFAULTS.claim_page,
-        claim_page_bytes: int = DEFAULTS.claim_page_bytes,
+        settings: Settings = DEFAULTS,
     ) -> None:
         self._database = Database(path)
         self._namespace = namespace
@@ -62,7 +60,8 @@ class SqliteStore:
         self._given_runner = runner
         self._runner: Runner | None = None
         self._python = python
-        self._pages = Pages(inbox_page, inbox_page_bytes, claim_page, claim_page_bytes)
+        self._pages = pages_of(settings)
+        self._keys_kept = keys_kept(settings)
 
     @property
     def database(self) -> Database:
@@ -230,7 +229,10 @@ class SqliteStore:
         return await self.runner.write(partial(starts.start, namespace=self._namespace, clock=self._clock, run=run, claimant=claimant))
 
     async def send(self, signal: NewSignal, limit: int) -> None:
-        await self.runner.write(partial(signals.send, namespace=self._namespace, clock=self._clock, signal=signal, limit=limit))
+        function = partial(
+            signals.send, namespace=self._namespace, clock=self._clock, signal=signal, limit=limit, keys_kept=self._keys_kept
+        )
+        await self.runner.write(function)
 
     async def run(self, run_id: str) -> RunRow | None:
         return await self.runner.read(partial(runs.read_run, namespace=self._namespace, run_id=run_id))

@@ -6,29 +6,13 @@ from collections.abc import Iterator, Sequence
 import apsw
 
 from perdure.clock import Instant, Microseconds
-from perdure.model.runs import WorkerRow
 from perdure.model.troubles import Stranded
+from perdure.store.damaged_text import raw_of
 from perdure.store.sqlite.claims import dead_owners
-from perdure.store.sqlite.damaged_text import DamagedText, raw_of
 from perdure.store.sqlite.statements import Row, change_each, fetch
 from perdure.store.sqlite.troubles import SQL
 from perdure.store.sqlite.workers import listed
-
-
-class Knowledge:
-    """Which workflows live workers know, on which Pythons."""
-
-    def __init__(self, workers: Sequence[WorkerRow]) -> None:
-        self._pythons: dict[str, set[str]] = {}
-        for worker in workers:
-            if worker.state == "live":
-                for workflow in worker.workflows:
-                    self._pythons.setdefault(workflow, set()).add(worker.python)
-
-    def pythons(self, workflow: str) -> set[str]:
-        """What `only_python` of a run may be so that somebody can take it."""
-        known = self._pythons.get(workflow)
-        return set() if known is None else {"", *known}
+from perdure.store.stranded import Knowledge, fresh, over
 
 
 def stranded(db: apsw.Connection, namespace: str, now: Instant, due_for: Microseconds, limit: int) -> Sequence[Stranded]:
@@ -78,31 +62,13 @@ def noted(db: apsw.Connection, namespace: str) -> Sequence[Row]:
     return fetch(db, SQL["stranded"], (namespace,))
 
 
-def over(db: apsw.Connection, namespace: str, now: Instant, rows: Sequence[Row]) -> Sequence[Row]:
-    """Of what was noted: the runs that are not stranded any more, as the values of `forget`."""
-    knowledge, dead = Knowledge(listed(db, namespace)), set(dead_owners(db, namespace))
-    gone = []
-    for run_id, at, workflow, only_python, _state, wake_at, owner in rows:
-        is_waiting = (wake_at is not None and wake_at <= now) or owner in dead
-        if workflow is None or not is_waiting or only_python in knowledge.pythons(workflow):
-            gone.append((namespace, run_id, "stranded", at))
-    return gone
-
-
 def look(db: apsw.Connection, namespace: str, now: Instant, due_for: Microseconds, most: int) -> tuple[Sequence[Row], Sequence[Row]]:
     """What there is to forget and what to note, as values of the statements. Bounded: no more than `most` are noted at a time."""
-    known = noted(db, namespace)
-    gone = over(db, namespace, now, known)
-    names = {row[0] for row in known}
+    known, knowledge = noted(db, namespace), Knowledge(listed(db, namespace))
+    gone = over(namespace, now, known, knowledge, set(dead_owners(db, namespace)))
     room = most - len(known) + len(gone)
     found = stranded(db, namespace, now, due_for, most) if room > 0 else ()
-    # Of an orphan nobody knows since when it waits: it is told if it still waits after as long from now.
-    fresh = [
-        (namespace, one.run_id, *((now, now + due_for) if one.due_since is None else (one.due_since, now)))
-        for one in found
-        if one.run_id not in names and type(one.run_id) is not DamagedText  # else nothing that is noted finds it again
-    ]
-    return gone, fresh[:room]
+    return gone, fresh(namespace, now, due_for, known, found)[:room]
 
 
 def note(db: apsw.Connection, gone: Sequence[Row], fresh: Sequence[Row]) -> None:

@@ -12,6 +12,7 @@ from perdure.model.troubles import TroubleKind, TroubleRow
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.runs import last_record, read_run
 from perdure.store.sqlite.statements import change, fetch
+from perdure.store.troubles import described
 
 SQL = named_queries("troubles")
 KINDS = {kind.value for kind in TroubleKind}
@@ -28,7 +29,8 @@ def take(db: apsw.Connection, namespace: str, clock: Clock, limit: int, hold: Mi
     for run_id, kind, at, tries in fetch(db, SQL["due"], (namespace, now, limit)):
         if kind not in KINDS:
             kind = mend_kind(db, namespace, run_id)
-        trouble = described(db, namespace, run_id, TroubleKind(kind), at, tries + 1)
+        error = error_of_end(db, namespace, run_id) if kind == TroubleKind.FAILED else None
+        trouble = described(read_run(db, namespace, run_id), error, TroubleKind(kind), at, tries + 1)
         if trouble is None:
             change(db, SQL["forget"], (namespace, run_id, kind, at))
         else:
@@ -44,16 +46,6 @@ def mend_kind(db: apsw.Connection, namespace: str, run_id: str) -> str:
     kind = run.state.value if run is not None and ended_badly else TroubleKind.STRANDED.value
     change(db, SQL["mend"], (namespace, run_id, kind))
     return kind
-
-
-def described(db: apsw.Connection, namespace: str, run_id: str, kind: TroubleKind, at: Instant, tries: int) -> TroubleRow | None:
-    run = read_run(db, namespace, run_id)
-    if run is None or (kind is TroubleKind.STRANDED) == (run.state in (RunState.FAILED, RunState.QUARANTINED)):
-        return None
-    if kind is not TroubleKind.STRANDED and run.state.value != kind.value:
-        return None
-    error = error_of_end(db, namespace, run_id) if kind is TroubleKind.FAILED else run.error
-    return TroubleRow(run_id, run.workflow, kind, at, tries, error)
 
 
 def error_of_end(db: apsw.Connection, namespace: str, run_id: str) -> bytes | None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import apsw
 
 from perdure.clock import Clock, Microseconds
-from perdure.errors import StoreError
 from perdure.model.runs import WorkerRow
-from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost
+from perdure.store.poison import poison
+from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost, NotNext
 from perdure.store.rows import worker_row
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.requests import end_cancelled
@@ -18,14 +18,14 @@ SQL = named_queries("workers")
 
 
 def pass_fence(db: apsw.Connection, namespace: str, clock: Clock, batch: Checkpoint) -> None:
-    """The first statement of every checkpoint. Raises FenceLost, or StoreError where another checkpoint is the next."""
+    """The first statement of every checkpoint. Raises FenceLost, or NotNext where another checkpoint is the next."""
     values = (batch.number, clock.since_boot() + batch.lease, namespace, batch.incarnation)
     if change(db, SQL["pass_fence"], values) == 1:
         return
     last = checkpoint_of(db, namespace, batch.incarnation)
     if last is None:
         raise FenceLost(f"worker {batch.incarnation} has been declared dead: its runs belong to others, nothing was written")
-    raise StoreError(
+    raise NotNext(
         f"worker {batch.incarnation}: checkpoint {batch.number} does not follow the last committed one, {last}; nothing was written"
     )
 
@@ -78,14 +78,6 @@ def declare_dead(
         for run_id in sorted(executing):
             end_cancelled(db, namespace, clock, run_id)
     return True
-
-
-def poison(strikes: int) -> bytes:
-    """The error of a run that kills its workers, as failures are stored."""
-    message = (
-        f"{strikes} processes died while its code was executing, the last ones with nothing else to run; fix the code, then resume the run"
-    )
-    return json.dumps({"type": "perdure.errors.PoisonedRun", "message": message, "args": None, "traceback": ""}).encode()
 
 
 def retire(db: apsw.Connection, namespace: str, incarnation: str) -> None:

@@ -6,12 +6,12 @@ import apsw
 
 from perdure.clock import SECOND, Instant
 from perdure.store.changes import Gathering, NotOwned, Rows
+from perdure.store.pages import Pages
 from perdure.store.protocol import Change, Written
 from perdure.store.rows import Row
 from perdure.store.sqlite.calls import Calls
 from perdure.store.sqlite.generations import generation
 from perdure.store.sqlite.inbox import Inbox, sound_signals
-from perdure.store.sqlite.pages import Pages
 from perdure.store.sqlite.queries import named_queries
 from perdure.store.sqlite.statements import change_each, fetch
 from perdure.store.sqlite.wishes import Wishes

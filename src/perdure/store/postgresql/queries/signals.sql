@@ -1,6 +1,7 @@
 -- name: send
 -- Stores it once per key, if the run has not ended and its inbox is not full, and makes the run due if nobody owns it. Tells how the run stood,
--- whether the key was known, how many signals waited, whether this one was stored, and whether the run is due by it.
+-- whether the key was known, how many signals waited, whether this one was stored, whether the run is due by it, and whether the signal of a
+-- key that was known still waits.
 with run as (
     select state, generation, coalesce($9::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) as now
     from perdure.runs where namespace = $1 and id = $2
@@ -31,7 +32,8 @@ with run as (
     returning 1
 )
 select run.state, is_known, coalesce(waiting.last - waiting.first + 1, 0), exists (select 1 from stored), exists (select 1 from woken),
-    (select count(*) from forgotten)
+    (select count(*) from forgotten),
+    case when is_known then exists (select 1 from perdure.inbox where namespace = $1 and run_id = $2 and id = $4) else false end
 from run, waiting, known;
 
 -- name: stir

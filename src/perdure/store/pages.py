@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from perdure.settings import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class Pages:
@@ -11,3 +13,7 @@ class Pages:
     inbox_bytes: int  # of all runs together
     claims: int
     claim_bytes: int
+
+
+def pages_of(settings: Settings) -> Pages:
+    return Pages(settings.inbox_page, settings.inbox_page_bytes, settings.claim_page, settings.claim_page_bytes)
