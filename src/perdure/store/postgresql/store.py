@@ -29,6 +29,7 @@ from perdure.store.postgresql import (
 )
 from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.connections import Committing, Connections, commit_as_asked
+from perdure.store.postgresql.foresight import Foresight
 from perdure.store.postgresql.hints import Hints
 from perdure.store.postgresql.looking import look
 from perdure.store.postgresql.moments import DatabaseClock
@@ -61,6 +62,7 @@ class PostgresqlStore:
         self._address = address
         self._authority = DatabaseClock(HostClock())
         self._scope = Scope(namespace, address.schema, clock, self._authority)
+        self._foresight = Foresight(self._scope)
         self._commit = commit
         self._python = python
         self._pages = Pages(inbox_page, inbox_page_bytes, claim_page, claim_page_bytes)
@@ -134,7 +136,7 @@ class PostgresqlStore:
         await self.connections.write(lambda db: workers.register(db, self._scope, worker, lease))
 
     async def checkpoint(self, batch: Checkpoint) -> Committed:
-        done = await checkpoints.checkpoint(self.connections, self._scope, batch, self._pages)
+        done = await checkpoints.checkpoint(self.connections, self._scope, self._foresight, batch, self._pages)
         if any(change.ending is not None for change in batch.changes):
             self._hints.tell()
         return done

@@ -1,3 +1,63 @@
+-- name: take
+-- The fence, moved from $13 to $3, and a claim of due runs with their first records: all of it, or nothing. Of the given workflows with the Pythons
+-- they are replayed on, the first of them first, and in each the longest due; within $11 bytes but one in any case; never waits for one that somebody
+-- else changes. At least one row: whether the fence passed, the clock of the database, how many were seen within the limit of rows, and a claimed run if
+-- there is one. Division by zero: $8 is not the present moment, a run was started later, some run is suspected, or one of the dead waits.
+with recursive fence as (
+    update perdure.workers
+    set checkpoint = $3::bigint,
+        expires_at = greatest(expires_at, $4::bigint + coalesce($5::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint))
+    where namespace = $1 and incarnation = $2 and state = 'live' and checkpoint = $13::bigint
+    returning 1
+), owners (owner) as (
+    select min(owner) from perdure.runs where namespace = $1 and owner > ''
+    union all
+    select (select min(owner) from perdure.runs where namespace = $1 and owner > owners.owner) from owners where owners.owner is not null
+), others as materialized (
+    select 1 from perdure.suspects where namespace = $1
+    union all
+    select 1 from owners join perdure.runs on namespace = $1 and runs.owner = owners.owner
+    where workflow = any($9::text[]) and only_python in ('', $7) and not exists (
+        select 1 from perdure.workers where workers.namespace = $1 and incarnation = owners.owner and workers.state = 'live'
+    )
+    limit 1
+), locked as materialized (
+    select page.*, asked.workflow, asked.place, asked.checksum
+    from unnest($9::text[], $10::text[], $12::bigint[]) with ordinality as asked (workflow, python, checksum, place) cross join lateral (
+        select id, python is null as is_first, wake_at, created_at,
+            octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
+        from perdure.runs
+        where namespace = $1 and runs.workflow = asked.workflow and only_python = asked.python and wake_at <= $8
+        order by wake_at limit $6 for update skip locked
+    ) as page
+    where exists (select 1 from fence) and not exists (select 1 from others)
+    limit $6
+), counted as (
+    select *, sum(size) over (order by place, wake_at, id) as total, row_number() over (order by place, wake_at, id) as turn, count(*) over () as seen
+    from locked
+), found as materialized (select * from counted where total <= $11::bigint or turn = 1), claimed as (
+    update perdure.runs as run
+    set state = 'running', owner = $2, wake_at = null, python = coalesce(run.python, $7), fencing = greatest(run.fencing + 1, $8::bigint)
+    from found where run.namespace = $1 and run.id = found.id
+    returning run.id, run.workflow, state, generation, input, input_hash, seed, python, only_python <> '', run.created_at, ended_at,
+        run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, reached, found.turn
+), started as (
+    insert into perdure.history (namespace, run_id, generation, position, at, kind, name, attempt, checksum)
+    select $1, id, 0, 1, $8, 'started', workflow, 0, checksum from found where is_first
+    returning 1
+)
+select exists (select 1 from fence), moment.now, coalesce((select max(seen) from counted), 0),
+    1 / (case
+        when not exists (select 1 from fence) then 1
+        when exists (select 1 from others) then 0
+        when $14::boolean and moment.now - $8::bigint not between 0 and 1000000 then 0
+        when exists (select 1 from found where is_first and created_at > $8) then 0
+        else 1
+    end),
+    claimed.*
+from (select (extract(epoch from statement_timestamp()) * 1000000)::bigint as now) as moment left join claimed on true
+order by claimed.turn;
+
 -- name: due
 -- Claims runs of one workflow that nobody owns and whose time has come, the longest due first, within $9 bytes but, if $10, one in any case;
 -- never waits for one that somebody else changes. Tells in each row how many there were within the limit of rows.
@@ -19,7 +79,7 @@ with locked as materialized (
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $8::bigint)
 from found where run.namespace = $1 and run.id = found.id
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, found.size, found.seen;
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, found.size, found.seen;
 
 -- name: orphaned
 -- Claims runs of one workflow that belong to the given owners, unless those are live; bounded in the same way.
@@ -37,7 +97,7 @@ with locked as materialized (
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $8::bigint)
 from found where run.namespace = $1 and run.id = found.id
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, found.size, found.seen;
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, found.size, found.seen;
 
 -- name: suspect
 -- A run that is due or belongs to a dead or unknown owner, and under whose code processes died.
@@ -59,7 +119,7 @@ with found as materialized (
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $5::bigint)
 from found where run.namespace = $1 and run.id = found.id
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, 0, 1;
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, 0, 1;
 
 -- name: set_aside
 -- Runs whose row is damaged belong to nobody and are claimed by nobody until they are resumed.
