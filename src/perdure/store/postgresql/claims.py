@@ -21,7 +21,7 @@ from perdure.store.sqlite.pages import Pages
 
 RUN_WIDTH = 18
 IS_FIRST, CHECKSUM, WAKE_AT, SIZE, SEEN = 18, 19, 20, 21, 22  # columns behind those of the run: as it stood before
-ANSWERS = 4  # of `take`, before the columns of a run
+ANSWERS = 6  # of `take`, before the columns of a run
 NEVER = 2**62
 LOADED_AT_ONCE = 4  # so many histories are read in the transaction of the claim
 SHORT_RECORDS = 100
@@ -69,11 +69,13 @@ async def take(
         *(scope.namespace, batch.incarnation, batch.number, batch.lease, scope.lease_now(), room, wanted.python, seen.now),
         *([workflow for workflow, _ in asked], [python for _, python in asked], pages.claim_bytes, checksums, before, is_checked),
     )
-    passed, now, in_sight, _ = rows[0][:ANSWERS]
+    (answer,), rest = [row for row in rows if row["passed"] is not None], [tuple(row)[ANSWERS:] for row in rows if row["passed"] is None]
+    passed, now, in_sight, order, is_first = answer[: ANSWERS - 1]
     hear(scope, now)
     if not passed:
         return None
-    found = [tuple(row)[ANSWERS:] for row in rows if row[ANSWERS] is not None]
+    rows_by_id = {row[0]: row for row in rest}
+    found = [(*rows_by_id[run_id][:RUN_WIDTH], first, rows_by_id[run_id][-1]) for run_id, first in zip(order, is_first, strict=True)]
     damaged = {row[0]: damage for row in found if (damage := damage_of_claimed(row)) is not None}
     claimed = [
         Claimed(run_row(row[:RUN_WIDTH]), first_record(row[1], seen.now) if row[IS_FIRST] else None)
@@ -89,7 +91,7 @@ def first_record(workflow: str, at: Instant) -> Record:
 
 def turned(batch: Checkpoint, wanted: Claims) -> Sequence[str]:
     """Each checkpoint begins with another workflow, so that none starves."""
-    first = batch.number % len(wanted.workflows)
+    first = batch.number % max(1, len(wanted.workflows))
     return wanted.workflows[first:] + wanted.workflows[:first]
 
 
