@@ -8,7 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. `floor` is what the disk alone would give, in the same unit; `commits` counts transactions, each with one sync."""
+    """One number. `floor` is what the disk alone would give, in the same unit; `commits` counts transactions, each with one sync; on
+    PostgreSQL statements, each a trip."""
 
     name: str
     value: float

@@ -4,8 +4,7 @@ import time
 from itertools import pairwise
 
 from figures import Figure
-from floor import lone_commit_milliseconds
-from measuring import Bench, Commits, Lap, percentile
+from measuring import Bench, Lap, percentile
 from throughput import look_up
 
 from perdure import Engine, workflow
@@ -28,7 +27,7 @@ async def clocked(steps: int) -> None:
 
 async def alone(bench: Bench) -> list[Figure]:
     """One run at a time, from start to result; and one run of many steps, from each step to the next."""
-    commits, runs, steps = Commits(), bench.count(300, least=100), bench.count(1000, least=100)
+    commits, runs, steps = bench.trips(), bench.count(300, least=100), bench.count(1000, least=100)
     taken = []
     async with Engine(bench.url, [single, clocked]) as engine:
         await (await engine.start(single, 0)).result()  # the first one builds its codecs
@@ -43,11 +42,11 @@ async def alone(bench: Bench) -> list[Figure]:
         await (await engine.start(clocked, steps)).result()
         steps_lap.stop()
     between = [later - earlier for earlier, later in pairwise(at)]
-    floor = lone_commit_milliseconds(bench.folder)
+    floor = await bench.lone_commit_milliseconds()
     return [
-        _latency("one run alone, start to result, p50", percentile(taken, 50), 2.0, floor, lap, runs),
+        _latency("one run alone, start to result, p50", percentile(taken, 50), bench.aim(2.0, 3.0), floor, lap, runs),
         _latency("one run alone, start to result, p99", percentile(taken, 99), None, floor, lap, runs),
-        _latency("one run alone, each further step, p50", percentile(between, 50), 0.5, floor, steps_lap, steps),
+        _latency("one run alone, each further step, p50", percentile(between, 50), bench.aim(0.5, 1.0), floor, steps_lap, steps),
     ]
 
 

@@ -6,10 +6,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import apsw
 
@@ -25,6 +25,8 @@ class Bench:
 
     folder: Path
     scale: float = 1.0
+    server: str | None = None
+    """The address of a PostgreSQL server to measure; None: SQLite."""
 
     @property
     def store(self) -> Path:
@@ -32,7 +34,37 @@ class Bench:
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.store.as_posix()}"
+        return self.server or f"sqlite:///{self.store.as_posix()}"
+
+    def aim(self, sqlite: float, postgresql: float | None) -> float | None:
+        return sqlite if self.server is None else postgresql
+
+    def trips(self) -> "Counter":
+        """Transactions on SQLite, statements on PostgreSQL: what each of them waits for is its disk, or its server."""
+        if self.server is None:
+            return Commits()
+        from on_postgresql import Trips
+
+        return Trips()
+
+    async def seconds_to_write(self, only: Mapping[str, str] | None = None) -> float:
+        """The floor: the same rows, written by a program that does nothing else."""
+        if self.server is None:
+            from floor import seconds_to_write
+
+            return seconds_to_write(self.store, only)
+        from on_postgresql import seconds_to_copy
+
+        return await seconds_to_copy(self.server, only)
+
+    async def lone_commit_milliseconds(self) -> float:
+        if self.server is None:
+            from floor import lone_commit_milliseconds
+
+            return lone_commit_milliseconds(self.folder)
+        from on_postgresql import lone_commit_milliseconds as on_server
+
+        return await on_server(self.server)
 
     def count(self, full: int, least: int = 1) -> int:
         return max(least, round(full * self.scale))
@@ -42,6 +74,10 @@ def default_folder() -> Path:
     """On a disk: where the folder for temporary files is memory, nothing is ever synced."""
     durable = Path("/var/tmp")
     return durable if durable.is_dir() else Path(tempfile.gettempdir())
+
+
+class Counter(Protocol):
+    count: int
 
 
 class Commits:
@@ -67,7 +103,7 @@ class Commits:
 class Lap:
     """Wall time, processor time of the process and commits since it was made, or up to `stop`."""
 
-    commits: Commits
+    commits: Counter
     _began: float = field(default_factory=time.perf_counter)
     _cpu_began: float = field(default_factory=time.process_time)
     _commits_began: int = 0

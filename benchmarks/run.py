@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ SCENARIOS = {
 }
 """Name -> where it is: module and function."""
 
+ON_POSTGRESQL = ("steps", "runs", "alone", "signals", "wake-up")
+"""What is measured there, too: on a server of its own for each scenario, `fsync=on`."""
+
 QUICK = 0.1
 
 
@@ -47,12 +50,14 @@ def main() -> int:
         print(json.dumps(measure(options)))
         return 0
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.folder) as folder:
-        known = facts(Path(folder)) | {"collector": "as Python sets it" if options.plain_collector else "as `perdure worker` sets it"}
+        known = facts(Path(folder), options.on) | {
+            "collector": "as Python sets it" if options.plain_collector else "as `perdure worker` sets it"
+        }
     if options.output == "table":
         print_facts(known)
     results: list[Repeated] = []
     others: dict[str, float | None] = {}
-    for name in options.scenarios or SCENARIOS:
+    for name in options.scenarios:
         begin = reading()
         found = repeated([in_a_process(name, options) for _ in range(options.repeat)])
         others[name] = cores_taken(begin, reading())
@@ -73,6 +78,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"one or more of {', '.join(SCENARIOS)}; all without")
+    parser.add_argument("--on", choices=["sqlite", "postgresql"], default="sqlite", help="the store; without scenarios all that it has")
     parser.add_argument("--quick", action="store_true", help="a tenth of the counts, once")
     parser.add_argument("--repeat", type=int, metavar="N", help="how often each scenario runs (3)")
     parser.add_argument("--folder", type=Path, default=default_folder(), help=f"on the disk to measure ({default_folder()})")
@@ -81,15 +87,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if unknown := set(options.scenarios) - set(SCENARIOS):
-        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    known = SCENARIOS if options.on == "sqlite" else ON_POSTGRESQL
+    options.scenarios = options.scenarios or list(known)
+    if unknown := set(options.scenarios) - set(known):
+        parser.error(f"there is no scenario {', '.join(sorted(unknown))} on {options.on}; there are {', '.join(known)}")
     options.repeat = options.repeat or (1 if options.quick else 3)
     return options
 
 
 def in_a_process(name: str, options: argparse.Namespace) -> list[Figure]:
     """So that no scenario finds the memory, the caches or the garbage of another."""
-    command = [sys.executable, __file__, name, "--child", "--folder", str(options.folder)] + ["--quick"] * options.quick
+    command = [sys.executable, __file__, name, "--child", "--folder", str(options.folder), "--on", options.on] + ["--quick"] * options.quick
     command += ["--plain-collector"] * options.plain_collector
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return [Figure(**figure) for figure in json.loads(answer)]
@@ -103,7 +111,12 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
         tune_collector()
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.folder) as folder:
         bench = Bench(Path(folder).resolve(), QUICK if options.quick else 1.0)
-        return [asdict(figure) for figure in asyncio.run(in_loop(scenario, bench))]
+        if options.on == "sqlite":
+            return [asdict(figure) for figure in asyncio.run(in_loop(scenario, bench))]
+        from on_postgresql import server
+
+        with server(options.folder) as url:
+            return [asdict(figure) for figure in asyncio.run(in_loop(scenario, replace(bench, server=url)))]
 
 
 async def in_loop(scenario: Scenario, bench: Bench) -> list[Figure]:

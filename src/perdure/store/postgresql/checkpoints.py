@@ -1,5 +1,6 @@
 """One checkpoint: a look at what has to be known, then one transaction that begins with the fence."""
 
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -8,13 +9,16 @@ from asyncpg import exceptions
 from perdure.errors import StoreError
 from perdure.store.changes import Gathering, Rows
 from perdure.store.pages import Pages
-from perdure.store.postgresql.claims import Taken, claim, insert_started
+from perdure.store.postgresql.claims import Taken, claim, insert_started, set_aside, take, with_histories
 from perdure.store.postgresql.connections import Connection, Connections
 from perdure.store.postgresql.failures import REFUSES_DATA, DataRefused
+from perdure.store.postgresql.foresight import Foresight
 from perdure.store.postgresql.looking import Seen, look
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.writing import rare_rows, write_common, write_rare
 from perdure.store.protocol import BadItem, Change, Checkpoint, Committed, FenceLost, NotNext, Written
+
+log = logging.getLogger("perdure.store")
 
 
 class Moved(Exception):
@@ -25,24 +29,48 @@ class Refused(Exception):
     """The fence did not let the checkpoint pass."""
 
 
-async def checkpoint(connections: Connections, scope: Scope, batch: Checkpoint, pages: Pages) -> Committed:
-    """Looks without a lock first, for what is looked at hardly ever changes before it is written; then with the runs locked.
+async def checkpoint(connections: Connections, scope: Scope, foresight: Foresight, batch: Checkpoint, pages: Pages) -> Committed:
+    """Does not look where it can be foreseen what there is to see; else looks without a lock, then with the runs locked.
 
     Raises FenceLost, NotNext, BadItem, UnknownOutcome, StoreError.
     """
     writing = Writing(scope, batch, pages)
     try:
-        seen = await connections.read(writing.look)
+        foreseen = foresight.of(batch)
+        if foreseen is not None:
+            try:
+                done = await written(connections, writing, foreseen)
+            except Moved:  # nothing was written
+                foresight.was_wrong()
+            else:
+                return await claimed_quickly(connections, writing, done)
         try:
-            written, rows = writing.gathered(seen)
-            write = partial(writing.write, seen=seen, written=written, rows=rows)
-            return await (connections.write(write) if writing.is_one_statement(rows) else connections.transact(write))
-        except Moved:  # nothing was written
+            return await written(connections, writing, await connections.read(writing.look))
+        except Moved:
             return await connections.transact(writing.look_and_write)
     except Refused as refused:
         raise await why_refused(connections, scope, batch) from refused
     except (Moved, DataRefused, *REFUSES_DATA) as error:
         raise await culprit(connections, writing, error) from error
+
+
+async def written(connections: Connections, writing: "Writing", seen: Seen) -> Committed:
+    """Raises Moved, Refused."""
+    changes, rows = writing.gathered(seen)
+    write = partial(writing.write, seen=seen, written=changes, rows=rows)
+    return await (connections.write(write) if writing.is_one_statement(seen, rows) else connections.transact(write))
+
+
+async def claimed_quickly(connections: Connections, writing: "Writing", done: Committed) -> Committed:
+    """What a claim does that its statement does not. That is committed: what fails here is done by whoever loads these runs."""
+    try:
+        if done.set_aside:
+            await connections.transact(lambda db: set_aside(db, writing.scope, done.at, done.set_aside))
+        claimed = await connections.read(lambda db: with_histories(db, writing.scope, done.claimed))
+    except StoreError as error:
+        log.warning("what was claimed could not be read with its claim, it is read again: %s", error)
+        return done
+    return replace(done, claimed=claimed)
 
 
 class Writing:
@@ -67,8 +95,10 @@ class Writing:
         """The same with one change only."""
         return Writing(self.scope, replace(self.batch, changes=[change], claims=None, lists_owned=False), self._pages)
 
-    def is_one_statement(self, rows: Rows) -> bool:
-        return self.batch.claims is None and not self.batch.lists_owned and not rare_rows(rows)
+    def is_one_statement(self, seen: Seen, rows: Rows) -> bool:
+        if self.batch.claims is not None:
+            return seen.is_foreseen and not self.batch.changes
+        return not self.batch.lists_owned and not rare_rows(rows)
 
     def gathered(self, seen: Seen) -> tuple[list[Written], Rows]:
         gathering = Gathering(seen.begin(self._pages), self.scope.namespace, self.batch.incarnation, seen.now)
@@ -76,17 +106,32 @@ class Writing:
 
     async def write(self, db: Connection, seen: Seen, written: list[Written], rows: Rows) -> Committed:
         """Raises Moved, Refused, and what the database refuses."""
-        await self._pass(db, rows, seen)
+        if not self.is_one_statement(seen, rows) or self.batch.claims is None:
+            await self._pass(db, rows, seen)
         if rare := rare_rows(rows):
             await write_rare(db, self.scope, rare)
-        taken, owned = Taken(), None
-        if self.batch.claims is not None:
-            taken = await claim(db, self.scope, seen, self.batch, self.batch.claims, self._pages)
-            await insert_started(db, self.scope, taken.runs)
+        taken = await self._claim(db, seen)
+        owned = None
         if self.batch.lists_owned:
             found = await db.fetch(self.scope.sql("claims", "owned"), self.scope.namespace, self.batch.incarnation)
             owned = frozenset(row[0] for row in found)
         return Committed(seen.now, written, taken.runs, owned, taken.suspects_wait, taken.has_more, taken.set_aside)
+
+    async def _claim(self, db: Connection, seen: Seen) -> Taken:
+        wanted = self.batch.claims
+        if wanted is None:
+            return Taken()
+        if not seen.is_foreseen:
+            taken = await claim(db, self.scope, seen, self.batch, wanted, self._pages)
+            await insert_started(db, self.scope, taken.runs)
+            return taken
+        try:
+            found = await take(db, self.scope, seen, self.batch, wanted, self._pages, has_passed=bool(self.batch.changes))
+        except exceptions.DivisionByZeroError as moved:
+            raise Moved from moved
+        if found is None:
+            raise Refused
+        return found
 
     async def _pass(self, db: Connection, rows: Rows, seen: Seen) -> None:
         try:

@@ -13,14 +13,15 @@ from perdure.store.changes import history_row
 from perdure.store.pages import Pages
 from perdure.store.postgresql.columns import columns
 from perdure.store.postgresql.connections import Connection
-from perdure.store.postgresql.looking import Seen
+from perdure.store.postgresql.looking import Seen, hear
 from perdure.store.postgresql.runs import load_page
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
-from perdure.store.rows import INPUT_DAMAGED, damage_failure, input_checksum, run_row
+from perdure.store.rows import INPUT_DAMAGED, Row, damage_failure, input_checksum, run_row
 
 RUN_WIDTH = 18
-IS_FIRST, WAKE_AT, CHECKSUM, SIZE, SEEN = 18, 19, 20, 21, 22  # columns behind those of the run: as it stood before
+IS_FIRST, CHECKSUM, WAKE_AT, SIZE, SEEN = 18, 19, 20, 21, 22  # columns behind those of the run: as it stood before
+ANSWERS = 6  # of `take`, before the columns of a run
 NEVER = 2**62
 LOADED_AT_ONCE = 4  # so many histories are read in the transaction of the claim
 SHORT_RECORDS = 100
@@ -51,6 +52,49 @@ class Bounds:
         self.is_untouched = self.is_untouched and not rows
 
 
+async def take(
+    db: Connection, scope: Scope, seen: Seen, batch: Checkpoint, wanted: Claims, pages: Pages, *, has_passed: bool
+) -> Taken | None:
+    """At most a page of due runs with one statement, which is the fence, too, unless the checkpoint `has_passed` it. None: the fence stood.
+
+    Raises DivisionByZeroError where something is not as it is taken for granted.
+    """
+    room = min(wanted.room, pages.claims)
+    asked = [(workflow, python) for workflow in turned(batch, wanted) for python in ("", wanted.python)]
+    checksums = [first_record(workflow, seen.now).checksum() for workflow, _ in asked]
+    is_checked = seen.is_foreseen and scope.clock is None
+    before = batch.number if has_passed else batch.number - 1
+    rows = await db.fetch(
+        scope.sql("claims", "take"),
+        *(scope.namespace, batch.incarnation, batch.number, batch.lease, scope.lease_now(), room, wanted.python, seen.now),
+        *([workflow for workflow, _ in asked], [python for _, python in asked], pages.claim_bytes, checksums, before, is_checked),
+    )
+    (answer,), rest = [row for row in rows if row["passed"] is not None], [tuple(row)[ANSWERS:] for row in rows if row["passed"] is None]
+    passed, now, in_sight, order, is_first = answer[: ANSWERS - 1]
+    hear(scope, now)
+    if not passed:
+        return None
+    rows_by_id = {row[0]: row for row in rest}
+    found = [(*rows_by_id[run_id][:RUN_WIDTH], first, rows_by_id[run_id][-1]) for run_id, first in zip(order, is_first, strict=True)]
+    damaged = {row[0]: damage for row in found if (damage := damage_of_claimed(row)) is not None}
+    claimed = [
+        Claimed(run_row(row[:RUN_WIDTH]), first_record(row[1], seen.now) if row[IS_FIRST] else None)
+        for row in found
+        if row[0] not in damaged
+    ]
+    return Taken(claimed, damaged, len(found) < in_sight or len(found) >= room)
+
+
+def first_record(workflow: str, at: Instant) -> Record:
+    return Record(1, at, RecordKind.STARTED, workflow)
+
+
+def turned(batch: Checkpoint, wanted: Claims) -> Sequence[str]:
+    """Each checkpoint begins with another workflow, so that none starves."""
+    first = batch.number % max(1, len(wanted.workflows))
+    return wanted.workflows[first:] + wanted.workflows[:first]
+
+
 async def claim(db: Connection, scope: Scope, seen: Seen, batch: Checkpoint, wanted: Claims, pages: Pages) -> Taken:
     """At most a page.
 
@@ -75,11 +119,10 @@ async def claim(db: Connection, scope: Scope, seen: Seen, batch: Checkpoint, wan
     damaged = {row[0]: damage for row in found if (damage := damage_of_claimed(row)) is not None}
     await set_aside(db, scope, seen.now, damaged)
     claimed = [claimed_run(row, seen.now, seen.suspects) for row in found if row[0] not in damaged]
-    claimed = await with_histories(db, scope, claimed)
-    return Taken(claimed, damaged, has_more, suspect is not None and not wanted.is_alone)
+    return Taken(await with_histories(db, scope, claimed), damaged, has_more, suspect is not None and not wanted.is_alone)
 
 
-def damage_of_claimed(row: asyncpg.Record) -> str | None:
+def damage_of_claimed(row: Row | asyncpg.Record) -> str | None:
     """Of a history that is there already the checksums are looked at when it is loaded."""
     run = run_row(tuple(row)[:RUN_WIDTH])
     if run.damage is None and row[IS_FIRST] and input_checksum(run) != row[CHECKSUM]:
@@ -103,10 +146,8 @@ async def find_suspect(db: Connection, scope: Scope, seen: Seen, wanted: Claims)
 async def searches(
     db: Connection, scope: Scope, seen: Seen, batch: Checkpoint, wanted: Claims, bounds: Bounds
 ) -> AsyncIterator[Sequence[asyncpg.Record]]:
-    turn = batch.number
-    first = turn % len(wanted.workflows)
-    due_first = not turn // len(wanted.workflows) % 2
-    for workflow in wanted.workflows[first:] + wanted.workflows[:first]:
+    due_first = not batch.number // len(wanted.workflows) % 2
+    for workflow in turned(batch, wanted):
         for is_due in (due_first, not due_first):
             if is_due:
                 what: object = seen.now
@@ -135,11 +176,11 @@ async def searches(
 def claimed_run(row: asyncpg.Record, now: Instant, suspects: Mapping[str, int]) -> Claimed:
     """The time of a run begins when it is claimed first, not when it was asked for."""
     run: RunRow = run_row(tuple(row)[:RUN_WIDTH])
-    started = Record(1, max(now, run.created_at), RecordKind.STARTED, run.workflow) if row[IS_FIRST] else None
+    started = first_record(run.workflow, max(now, run.created_at)) if row[IS_FIRST] else None
     return Claimed(run, started, suspects.get(run.id, 0))
 
 
-async def with_histories(db: Connection, scope: Scope, claimed: list[Claimed]) -> list[Claimed]:
+async def with_histories(db: Connection, scope: Scope, claimed: Sequence[Claimed]) -> Sequence[Claimed]:
     """Where few runs were woken, those whose history is short come with it: one trip less for whoever waits for them."""
     woken = [one.row.id for one in claimed if one.started is None]
     if not woken or len(woken) > LOADED_AT_ONCE:

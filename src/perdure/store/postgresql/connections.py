@@ -56,6 +56,11 @@ async def connect(address: Address) -> Connection:
     if not address.has_pooler:
         settings |= {
             "jit": "off",
+            # What is looked for has an index. So plans need no statistics, which a table that has just been filled has not, nor do they
+            # have to be made anew for the length of each array.
+            "enable_seqscan": "off",
+            "random_page_cost": "1.1",
+            "plan_cache_mode": "force_generic_plan",
             "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}",
             "statement_timeout": f"{COMMAND_SECONDS * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",

@@ -19,7 +19,8 @@ log = logging.getLogger("perdure.store")
 
 PAUSE_SECONDS = 0.005  # between two notifications: what is committed in between shares the next
 AGAIN_SECONDS = 2.0  # after the connection that listens was lost
-NOTIFY = "select pg_notify($1, $2)"
+NOTIFY = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+"""A hint that a crash takes away is no loss: its commit waits for no disk."""
 
 
 class Hints:

@@ -28,6 +28,8 @@ class Seen:
     suspects: dict[str, int] = field(default_factory=dict)
     dead_owners: list[str] = field(default_factory=list)
     pages: Pages | None = None
+    unseen: tuple[str, ...] = ()  # runs of which it is taken for granted that there is nothing to see
+    is_foreseen: bool = False  # nobody has looked: what is taken for granted is made sure of by the statement that writes
     _bytes_left: int = 0
     _is_untouched: bool = True
     _read: dict[str, list[asyncpg.Record]] = field(default_factory=dict)
@@ -95,23 +97,25 @@ def is_sound(run_id: str, row: Row) -> bool:
     return checksum is None or bool(checksum == checksum_of(run_id, signal_id, topic, payload))
 
 
-def heard(scope: Scope, seen: Seen) -> Seen:
-    if scope.authority is not None:
-        scope.authority.read(seen.now)
-    return seen
+def hear(scope: Scope, now: Instant) -> None:
+    """Of what the clock of the database says; with the clock of a test it is of no use."""
+    if scope.clock is None and scope.authority is not None:
+        scope.authority.read(now)
 
 
 async def look(db: Connection, scope: Scope, changes: Sequence[Change], signals_most: int, *, claims: bool) -> Seen:
     asking = [change for change in changes if change.reads_inbox or change.ending is not None]
     if not asking and not claims:
-        return heard(scope, Seen(await db.fetchval(scope.sql("checkpoints", "now"), scope.now())))
+        now = await db.fetchval(scope.sql("checkpoints", "now"), scope.now())
+        hear(scope, now)
+        return Seen(now)
     values = (scope.namespace, [change.run_id for change in asking], signals_most + 1, scope.now(), claims)
     seen = Seen(0)
     for row in await db.fetch(scope.sql("checkpoints", "look"), *values):
         match row["what"]:
             case "now":
                 seen.now = row["number"]
-                heard(scope, seen)
+                hear(scope, seen.now)
             case "run":
                 seen.changed_wishes[row["run_id"]] = row["number"]
             case "wish":

@@ -30,11 +30,13 @@ from perdure.store.postgresql import (
 )
 from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.connections import Committing, Connections, commit_as_asked
+from perdure.store.postgresql.foresight import Foresight
 from perdure.store.postgresql.hints import Hints
 from perdure.store.postgresql.looking import look
 from perdure.store.postgresql.moments import DatabaseClock
 from perdure.store.postgresql.places import locks_folder
 from perdure.store.postgresql.renewer import Renewer
+from perdure.store.postgresql.row_reads import RowReads
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.starting import Starting
 from perdure.store.protocol import Checkpoint, Claimant, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
@@ -59,6 +61,8 @@ class PostgresqlStore:
         self._address = address
         self._authority = DatabaseClock(HostClock())
         self._scope = Scope(namespace, address.schema, clock, self._authority)
+        self._foresight = Foresight(self._scope)
+        self._turn = asyncio.Lock()
         self._commit = commit
         self._python = python
         self._pages = pages_of(settings)
@@ -81,6 +85,7 @@ class PostgresqlStore:
             self._locks_folder = await connections.read(lambda db: locks_folder(db, self._scope))
         self._opened = connections
         self._starting = Starting(connections, self._scope)
+        self._row_reads = RowReads(connections, self._scope)
         self._hints = Hints(connections, self._scope)
 
     async def _migrate(self, connections: Connections, create: bool, migrate: bool) -> None:
@@ -99,6 +104,7 @@ class PostgresqlStore:
     async def close(self) -> None:
         if self._opened is not None and not self._opened.is_foreign:
             await self._starting.close()
+            await self._row_reads.close()
             await self._hints.close()
             await self._opened.close()
             await asyncio.get_running_loop().run_in_executor(None, self._renewer.close)
@@ -133,7 +139,8 @@ class PostgresqlStore:
         await self.connections.write(lambda db: workers.register(db, self._scope, worker, lease))
 
     async def checkpoint(self, batch: Checkpoint) -> Committed:
-        done = await checkpoints.checkpoint(self.connections, self._scope, batch, self._pages)
+        async with self._turn:  # on two connections the second might come first
+            done = await checkpoints.checkpoint(self.connections, self._scope, self._foresight, batch, self._pages)
         if any(change.ending is not None for change in batch.changes):
             self._hints.tell()
         return done
@@ -219,7 +226,8 @@ class PostgresqlStore:
         self._hints.tell()
 
     async def run(self, run_id: str) -> RunRow | None:
-        return await self.connections.read(lambda db: runs.read_run(db, self._scope, run_id))
+        self.connections.refuse_misuse()
+        return await self._row_reads.read(run_id)
 
     async def ended(self, run_ids: Sequence[str]) -> Sequence[str]:
         return await self.connections.read(lambda db: runs.ended(db, self._scope, run_ids))

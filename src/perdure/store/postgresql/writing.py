@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from perdure.clock import SECOND
+from perdure.clock import SECOND, Instant
 from perdure.store.changes import NOTHING_KEPT, Rows
 from perdure.store.postgresql.columns import columns
 from perdure.store.postgresql.connections import Connection
-from perdure.store.postgresql.looking import Seen
+from perdure.store.postgresql.looking import Seen, hear
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import Checkpoint
 from perdure.store.rows import Row
@@ -19,16 +19,27 @@ RARE = ("clear_strikes", "open_generation", "outdate", "meet", "tell_cancel", "f
 
 
 async def write_common(db: Connection, scope: Scope, batch: Checkpoint, rows: Rows, seen: Seen) -> bool:
-    """The fence, records, what becomes of runs, attempts that are over, signals that were taken. False: the fence stood."""
+    """The fence, records, what becomes of runs, attempts that are over, signals that were taken. False: the fence stood.
+
+    Raises DivisionByZeroError where something is not as it was seen, or taken for granted.
+    """
     fence = (scope.namespace, batch.incarnation, batch.number, batch.lease, scope.lease_now())
     history = columns((row[1:] for row in rows.history), HISTORY_WIDTH)
     runs, over, taken = changed_runs(rows, seen), attempts_over(rows), signals_taken(rows, seen)
-    if not (runs or over or taken):
-        passed = await db.fetchval(scope.sql("checkpoints", "append"), *fence, *history)
+    if not (runs or over or taken or seen.unseen):
+        answer = await db.fetchrow(scope.sql("checkpoints", "append"), *fence, *history, moment_to_check(scope, seen))
     else:
-        values = (*fence, *history, *columns(runs, 13), *columns(over, 3), *columns(taken, 3))
-        passed = await db.fetchval(scope.sql("checkpoints", "write"), *values)
+        values = (*history, moment_to_check(scope, seen), *columns(runs, 13), *columns(over, 3), *columns(taken, 3), seen.unseen)
+        answer = await db.fetchrow(scope.sql("checkpoints", "write"), *fence, *values)
+    assert answer is not None
+    passed, now, _ = answer
+    hear(scope, now)
     return bool(passed)
+
+
+def moment_to_check(scope: Scope, seen: Seen) -> Instant | None:
+    """None: the database has said it, or a clock that is not its own."""
+    return seen.now if seen.is_foreseen and scope.clock is None else None
 
 
 def rare_rows(rows: Rows) -> dict[str, Sequence[Row]]:

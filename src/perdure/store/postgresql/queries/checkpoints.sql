@@ -4,7 +4,9 @@
 select 'now' as what, null as run_id, coalesce($4::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) as number,
     null::bigint as at, null as id, null as word, null::bytea as payload, null::bigint as checksum
 union all
-select 'run', runs.id, wishes, null, null, null, null, null from perdure.runs where namespace = $1 and runs.id = any($2::text[])
+select 'run', asked.id, run.wishes, null, null, null, null, null from unnest($2::text[]) as asked (id) cross join lateral (
+    select wishes from perdure.runs where namespace = $1 and runs.id = asked.id offset 0
+) as run
 union all
 select 'wish', run_id, arrived_at, grace, null, kind, null, null from perdure.requests
 where namespace = $1 and run_id = any($2::text[]) and told_at is null
@@ -37,7 +39,8 @@ select coalesce($1::bigint, (extract(epoch from statement_timestamp()) * 1000000
 select 1 from perdure.runs where namespace = $1 and id = any($2::text[]) order by id for update;
 
 -- name: append
--- The fence, and records: all of it, or nothing. True if this incarnation is live and the checkpoint before is the last committed.
+-- The fence, and records: all of it, or nothing. True if this incarnation is live and the checkpoint before is the last committed; and what the
+-- clock says. Division by zero: $19, the moment that the records tell and that nobody has asked the database for, is not the present one.
 with fence as (
     update perdure.workers
     set checkpoint = $3::bigint,
@@ -52,11 +55,14 @@ with fence as (
     where exists (select 1 from fence)
     returning 1
 )
-select exists (select 1 from fence);
+select exists (select 1 from fence), moment.now,
+    1 / (case when $19::bigint is null or moment.now - $19::bigint between 0 and 1000000 then 1 else 0 end)
+from (select (extract(epoch from statement_timestamp()) * 1000000)::bigint as now) as moment;
 
 -- name: write
--- The fence, records, and what becomes of runs: all of it, or nothing. True as above. Division by zero: a run is not mine, or what is wanted
--- of it has changed since it was looked at.
+-- The fence, records, and what becomes of runs: all of it, or nothing. Answers as above. Division by zero: the moment is not the present one,
+-- a run is not mine, what is wanted of it has changed since it was looked at, or one of $39, at which nobody has looked, has signals in its inbox,
+-- or something is wanted of it.
 with fence as (
     update perdure.workers
     set checkpoint = $3::bigint,
@@ -70,6 +76,21 @@ with fence as (
         $14::bytea[], $15::bytea[], $16::bytea[], $17::bigint[], $18::bigint[]) as new
     where exists (select 1 from fence)
     returning 1
+), quiet as materialized (
+    select 1 from unnest($39::text[]) as asked (id)
+    where not exists (select 1 from perdure.inbox where inbox.namespace = $1 and inbox.run_id = asked.id offset 0)
+        and not exists (
+            select 1 from perdure.requests where requests.namespace = $1 and requests.run_id = asked.id and requests.told_at is null offset 0
+        )
+), new as materialized (
+    select $1::text as namespace, run.ctid, run.wishes as seen, new.*
+    from unnest($20::text[], $21::text[], $22::bigint[], $23::bigint[], $24::bytea[], $25::bytea[], $26::boolean[], $27::bigint[], $28::bigint[],
+            $29::bytea[], $30::bigint[], $31::text[], $32::bigint[])
+        as new (id, state, ended_at, wake_at, waiting_for, error, needs_python, generation, issued, note, reached, python, wishes)
+        cross join lateral (
+            select ctid /* portable: 1 as ctid */, runs.wishes from perdure.runs
+            where runs.namespace = $1 and runs.id = new.id and runs.owner = $2 offset 0
+        ) as run
 ), changed as (
     update perdure.runs as run
     set state = coalesce(new.state, run.state),
@@ -84,27 +105,47 @@ with fence as (
         reached = case when new.generation is not null then 0 else greatest(run.reached, coalesce(new.reached, 0)) end,
         note = coalesce(new.note, run.note),
         python = coalesce(nullif(new.python, ''), run.python)
-    from unnest($19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bytea[], $24::bytea[], $25::boolean[], $26::bigint[], $27::bigint[],
-            $28::bytea[], $29::bigint[], $30::text[], $31::bigint[])
-        as new (id, state, ended_at, wake_at, waiting_for, error, needs_python, generation, issued, note, reached, python, wishes)
-    where run.namespace = $1 and run.id = new.id and run.owner = $2 and run.wishes = coalesce(new.wishes, run.wishes)
+    from new
+    where run.ctid = new.ctid /* portable: run.namespace = new.namespace and run.id = new.id */ and coalesce(run.owner, '') = $2
+        and run.wishes = coalesce(new.wishes, new.seen)
         and exists (select 1 from fence)
     returning 1
+), gone as materialized (
+    select $1::text as namespace, gone.run_id, attempt.*
+    from unnest($33::text[], $34::bigint[], $35::boolean[]) as gone (run_id, command, spares_intents) cross join lateral (
+        select ctid /* portable: 1 as ctid */, attempts.command from perdure.attempts
+        where attempts.namespace = $1 and attempts.run_id = gone.run_id and attempts.command = coalesce(gone.command, attempts.command)
+            and not (gone.spares_intents and attempts.intent is not null)
+        offset 0
+    ) as attempt
 ), over as (
-    delete from perdure.attempts as known
-    using unnest($32::text[], $33::bigint[], $34::boolean[]) as gone (run_id, command, spares_intents)
-    where known.namespace = $1 and known.run_id = gone.run_id and known.command = coalesce(gone.command, known.command)
-        and not (gone.spares_intents and known.intent is not null) and exists (select 1 from fence)
+    delete from perdure.attempts as known using gone
+    where known.ctid = gone.ctid
+        /* portable: known.namespace = gone.namespace and known.run_id = gone.run_id and known.command = gone.command */
+        and exists (select 1 from fence)
     returning 1
+), read as materialized (
+    select $1::text as namespace, signal.ctid, read.*
+    from unnest($36::text[], $37::bigint[], $38::text[]) as read (run_id, number, id) cross join lateral (
+        select ctid /* portable: 1 as ctid */ from perdure.inbox
+        where inbox.namespace = $1 and inbox.run_id = read.run_id and inbox.number = read.number and inbox.id = read.id offset 0
+    ) as signal
 ), taken as (
-    delete from perdure.inbox as known
-    using unnest($35::text[], $36::bigint[], $37::text[]) as gone (run_id, number, id)
-    where known.namespace = $1 and known.run_id = gone.run_id
-        and known.number = gone.number and known.id = gone.id and exists (select 1 from fence)
+    delete from perdure.inbox as known using read
+    where known.ctid = read.ctid
+        /* portable: known.namespace = read.namespace and known.run_id = read.run_id and known.number = read.number and known.id = read.id */
+        and exists (select 1 from fence)
     returning 1
 )
-select exists (select 1 from fence)
-    and 1 / (case when (select count(*) from changed) = cardinality($19::text[]) or not exists (select 1 from fence) then 1 else 0 end) = 1;
+select exists (select 1 from fence), moment.now,
+    1 / (case
+        when not exists (select 1 from fence) then 1
+        when $19::bigint is not null and moment.now - $19::bigint not between 0 and 1000000 then 0
+        when (select count(*) from quiet) <> cardinality($39::text[]) then 0
+        when (select count(*) from changed) <> cardinality($20::text[]) then 0
+        else 1
+    end)
+from (select (extract(epoch from statement_timestamp()) * 1000000)::bigint as now) as moment;
 
 -- name: insert_records
 -- Appends; a position that is taken is an error, never overwritten.

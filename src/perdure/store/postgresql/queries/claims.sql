@@ -1,15 +1,80 @@
+-- name: take
+-- The fence, moved from $13 to $3, and a claim of due runs with their first records: all of it, or nothing. Of the given workflows with the Pythons
+-- they are replayed on, the first of them first, and in each the longest due; within $11 bytes but one in any case; never waits for one that somebody
+-- else changes. The first row answers: whether the fence passed, the clock of the database, how many were seen within the limit of rows, the runs that
+-- were found in order and whether each is claimed for the first time; then a row for each claimed run. Division by zero: $8 is not the present moment,
+-- a run was started later, some run is suspected, one of the dead waits, or a run was changed meanwhile.
+with recursive fence as (
+    update perdure.workers
+    set checkpoint = $3::bigint,
+        expires_at = greatest(expires_at, $4::bigint + coalesce($5::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint))
+    where namespace = $1 and incarnation = $2 and state = 'live' and checkpoint = $13::bigint
+    returning 1
+), owners (owner) as (
+    select min(owner) from perdure.runs where namespace = $1 and owner > ''
+    union all
+    select (select min(owner) from perdure.runs where namespace = $1 and owner > owners.owner) from owners where owners.owner is not null
+), others as materialized (
+    select 1 from perdure.suspects where namespace = $1
+    union all
+    select 1 from owners cross join lateral (
+        select 1 from perdure.runs
+        where namespace = $1 and runs.owner = owners.owner and workflow = any($9::text[]) and only_python in ('', $7) limit 1
+    ) as run
+    where not exists (
+        select 1 from perdure.workers where workers.namespace = $1 and incarnation = owners.owner and workers.state = 'live'
+    )
+    limit 1
+), locked as materialized (
+    select $1::text as namespace, page.*, asked.workflow, asked.place, asked.checksum
+    from unnest($9::text[], $10::text[], $12::bigint[]) with ordinality as asked (workflow, python, checksum, place) cross join lateral (
+        select ctid /* portable: 1 as ctid */, id, python is null as is_first, wake_at, created_at,
+            octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
+        from perdure.runs
+        where namespace = $1 and runs.workflow = asked.workflow and only_python = asked.python and wake_at <= $8
+        order by wake_at limit $6 for update skip locked /* portable: */
+    ) as page
+    where exists (select 1 from fence) and not exists (select 1 from others)
+    limit $6
+), counted as (
+    select *, sum(size) over (order by place, wake_at, id) as total, row_number() over (order by place, wake_at, id) as turn from locked
+), found as materialized (select * from counted where total <= $11::bigint or turn = 1), claimed as (
+    update perdure.runs as run
+    set state = 'running', owner = $2, wake_at = null, python = coalesce(run.python, $7), fencing = greatest(run.fencing + 1, $8::bigint)
+    from found where run.ctid = found.ctid /* portable: run.namespace = found.namespace and run.id = found.id */
+    returning run.id, run.workflow, state, generation, input, input_hash, seed, python, only_python <> '', run.created_at, ended_at,
+        run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, run.checksum
+), started as (
+    insert into perdure.history (namespace, run_id, generation, position, at, kind, name, attempt, checksum)
+    select namespace, id, 0, 1, $8, 'started', workflow, 0, checksum from found where is_first
+    returning 1
+)
+select exists (select 1 from fence) as passed, (extract(epoch from statement_timestamp()) * 1000000)::bigint, (select count(*) from locked),
+    array(select id from found order by turn), array(select is_first from found order by turn),
+    1 / (case
+        when not exists (select 1 from fence) then 1
+        when exists (select 1 from others) then 0
+        when $14::boolean and (extract(epoch from statement_timestamp()) * 1000000)::bigint - $8::bigint not between 0 and 1000000 then 0
+        when exists (select 1 from found where is_first and created_at > $8) then 0
+        when (select count(*) from claimed) <> (select count(*) from found) then 0
+        else 1
+    end),
+    null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+union all
+select null, null, null, null, null, null, claimed.* from claimed;
+
 -- name: due
 -- Claims runs of one workflow that nobody owns and whose time has come, the longest due first, within $9 bytes but, if $10, one in any case;
 -- never waits for one that somebody else changes. Tells in each row how many there were within the limit of rows.
 with locked as materialized (
-    select page.id, page.is_first, page.wake_at, page.size
+    select $1::text as namespace, page.ctid, page.id, page.is_first, page.wake_at, page.size
     from unnest(array['', $4::text]) as pythons (python) cross join lateral (
-        select id, python is null as is_first, wake_at,
+        select ctid /* portable: 1 as ctid */, id, python is null as is_first, wake_at,
             octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
         from perdure.runs
         where namespace = $1 and workflow = $2 and only_python = pythons.python and wake_at <= $5
             and not exists (select 1 from perdure.suspects where suspects.namespace = $1 and run_id = runs.id and strikes >= $6)
-        order by wake_at limit $7 for update skip locked
+        order by wake_at limit $7 for update skip locked /* portable: */
     ) as page
     limit $7
 ), counted as (
@@ -17,27 +82,27 @@ with locked as materialized (
     from locked
 ), found as materialized (select * from counted where total <= $9::bigint or (place = 1 and $10::boolean))
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $8::bigint)
-from found where run.namespace = $1 and run.id = found.id
+from found where run.ctid = found.ctid /* portable: run.namespace = found.namespace and run.id = found.id */
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, found.size, found.seen;
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, found.size, found.seen;
 
 -- name: orphaned
 -- Claims runs of one workflow that belong to the given owners, unless those are live; bounded in the same way.
 with locked as materialized (
-    select id, python is null as is_first, wake_at,
+    select $1::text as namespace, ctid /* portable: 1 as ctid */, id, python is null as is_first, wake_at,
         octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
     from perdure.runs
     where namespace = $1 and owner = any($5::text[]) and workflow = $2 and only_python in ('', $4)
         and not exists (select 1 from perdure.suspects where suspects.namespace = $1 and run_id = runs.id and strikes >= $6)
         and not exists (select 1 from perdure.workers where workers.namespace = $1 and incarnation = runs.owner and workers.state = 'live')
-    limit $7 for update of runs skip locked
+    limit $7 for update of runs skip locked /* portable: */
 ), counted as (
     select *, sum(size) over (order by id) as total, row_number() over (order by id) as place, count(*) over () as seen from locked
 ), found as materialized (select * from counted where total <= $9::bigint or (place = 1 and $10::boolean))
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $8::bigint)
-from found where run.namespace = $1 and run.id = found.id
+from found where run.ctid = found.ctid /* portable: run.namespace = found.namespace and run.id = found.id */
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, found.size, found.seen;
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, found.size, found.seen;
 
 -- name: suspect
 -- A run that is due or belongs to a dead or unknown owner, and under whose code processes died.
@@ -50,16 +115,16 @@ limit 1;
 -- name: claim
 -- Claims one run, if it is still due or belongs to a dead or unknown owner.
 with found as materialized (
-    select id, python is null as is_first, wake_at from perdure.runs
+    select $1::text as namespace, ctid /* portable: 1 as ctid */, id, python is null as is_first, wake_at from perdure.runs
     where namespace = $1 and id = $2
         and (wake_at <= $5 or (owner is not null and not exists (
             select 1 from perdure.workers where workers.namespace = $1 and incarnation = runs.owner and workers.state = 'live')))
-    for update of runs skip locked
+    for update of runs skip locked /* portable: */
 )
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $5::bigint)
-from found where run.namespace = $1 and run.id = found.id
+from found where run.ctid = found.ctid /* portable: run.namespace = found.namespace and run.id = found.id */
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, found.wake_at, run.checksum, 0, 1;
+    run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, 0, 1;
 
 -- name: set_aside
 -- Runs whose row is damaged belong to nobody and are claimed by nobody until they are resumed.

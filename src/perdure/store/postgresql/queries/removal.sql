@@ -1,7 +1,7 @@
 -- name: expired
 -- Runs that ended in this state before a moment, those first that ended first, and how many records each has; one that is being changed is left.
 select id, (select count(*) from perdure.history where history.namespace = $1 and run_id = runs.id)
-from perdure.runs where namespace = $1 and state = $2 and ended_at < $3 order by ended_at limit $4 for update of runs skip locked;
+from perdure.runs where namespace = $1 and state = $2 and ended_at < $3 order by ended_at limit $4 for update of runs skip locked /* portable: */;
 
 -- name: has_expired
 -- Whether there is a run that ended in one of these states longer ago than it is kept.

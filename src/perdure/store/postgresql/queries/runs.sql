@@ -12,9 +12,11 @@ returning id, created_at;
 
 -- name: run
 -- The whole row of each that there is.
-select id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
-    owner, wake_at, issued, note, waiting_for, error, fencing, checksum, reached
-from perdure.runs where namespace = $1 and id = any($2::text[]);
+select run.* from unnest($2::text[]) as asked (id) cross join lateral (
+    select runs.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
+        owner, wake_at, issued, note, waiting_for, error, fencing, checksum, reached
+    from perdure.runs where namespace = $1 and runs.id = asked.id offset 0
+) as run;
 
 -- name: locked
 -- The same of one run; nobody else changes it, or what people want of it, until the transaction ends.
@@ -24,7 +26,9 @@ from perdure.runs where namespace = $1 and id = $2 for update;
 
 -- name: unfinished
 -- Those of the given ids that have not ended.
-select id from perdure.runs where namespace = $1 and id = any($2::text[]) and ended_at is null;
+select asked.id from unnest($2::text[]) as asked (id) cross join lateral (
+    select 1 from perdure.runs where namespace = $1 and runs.id = asked.id and ended_at is null offset 0
+) as run;
 
 -- name: unfinished_after
 -- Ids and workflows of runs that have not ended, in order of id, those after the given one: page by page the table is read once.
@@ -76,8 +80,10 @@ from perdure.history where namespace = $1 and run_id = $2 and generation = $3 an
 
 -- name: first_records
 -- The first generation of several runs, in order, for those that have no other.
-select run_id, position, at, kind, name, command, digest, input, output, error, attempt, checksum
-from perdure.history where namespace = $1 and run_id = any($2::text[]) and generation = 0 order by run_id, position;
+select asked.run_id, record.* from unnest($2::text[]) as asked (run_id) cross join lateral (
+    select position, at, kind, name, command, digest, input, output, error, attempt, checksum
+    from perdure.history where namespace = $1 and history.run_id = asked.run_id and generation = 0 order by position
+) as record;
 
 -- name: places
 -- Which generations have records and are not outdated.
@@ -93,8 +99,10 @@ from perdure.history where namespace = $1 and run_id = $2 order by generation de
 
 -- name: attempts
 -- What is known of the commands of some runs that are not over.
-select run_id, command, name, digest, failures, began_at, next_at, error, intent
-from perdure.attempts where namespace = $1 and run_id = any($2::text[]) order by run_id, command;
+select asked.run_id, attempt.* from unnest($2::text[]) as asked (run_id) cross join lateral (
+    select command, name, digest, failures, began_at, next_at, error, intent
+    from perdure.attempts where namespace = $1 and attempts.run_id = asked.run_id order by command
+) as attempt;
 
 -- name: short
 -- Those of the given runs that have but one generation, of no more than so many records and bytes.

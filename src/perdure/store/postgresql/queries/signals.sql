@@ -83,14 +83,14 @@ with recursive addressed (run_id) as (
     select (select min(run_id) from perdure.inbox where namespace = $1 and run_id > addressed.run_id) from addressed
     where addressed.run_id is not null
 ), missed as materialized (
-    select id from perdure.runs
+    select ctid /* portable: 1 as ctid */, namespace, id from perdure.runs
     where namespace = $1 and state = 'waiting'
         and (wake_at is null or wake_at > coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint))
         and id in (
             select run_id from addressed where run_id is not null
             union all select run_id from perdure.requests where namespace = $1 and told_at is null
         )
-    for update of runs skip locked
+    for update of runs skip locked /* portable: */
 )
 update perdure.runs as run set wake_at = coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
-from missed where run.namespace = $1 and run.id = missed.id;
+from missed where run.ctid = missed.ctid /* portable: run.namespace = missed.namespace and run.id = missed.id */;

@@ -1,13 +1,14 @@
 -- name: take
 -- Troubles that may be told now, the longest due first, each given to one who asks: nobody else is given it before $4.
 with found as materialized (
-    select run_id from perdure.troubles
+    select ctid /* portable: 1 as ctid */, namespace, run_id from perdure.troubles
     where namespace = $1 and next_at <= coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
-    order by next_at limit $3 for update skip locked
+    order by next_at limit $3 for update skip locked /* portable: */
 )
 update perdure.troubles as known
 set tries = tries + 1, next_at = coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) + $4::bigint
-from found where known.namespace = $1 and known.run_id = found.run_id
+from found
+where known.ctid = found.ctid /* portable: known.namespace = found.namespace and known.run_id = found.run_id */
 returning known.run_id, kind, at, tries;
 
 -- name: told
