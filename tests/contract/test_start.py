@@ -57,12 +57,12 @@ async def test_a_run_that_is_claimed_as_it_is_started_stands_as_after_a_claim(st
     (usual,) = (await store.load(["claimed"])).values()
 
     started = await store.start(new_run("started"), Claimant(worker.incarnation, worker.python))
-    claimed = [started.claimed] if started.claimed is not None else await worker.claim()
 
     (loaded,) = (await store.load(["started"])).values()
     assert (loaded.row._replace(id="claimed"), loaded.records) == (usual.row, usual.records)
     assert loaded.row.state is RunState.RUNNING
-    assert [(one.row._replace(key_generation=0), one.started) for one in claimed] == [(loaded.row, loaded.records[0])]
+    assert started.claimed is not None
+    assert (started.claimed.row._replace(key_generation=0), started.claimed.started) == (loaded.row, loaded.records[0])
     assert loaded.records[0].kind is RecordKind.STARTED
     assert await worker.claim() == []
     assert (await worker.commit(lists_owned=True)).owned == {"claimed", "started"}
@@ -88,11 +88,23 @@ async def test_a_start_of_a_taken_id_claims_nothing(store: Store, worker: Worker
     assert [one.row.id for one in await worker.claim()] == ["order-1"]
 
 
+async def test_starts_with_and_without_a_claimant_go_together(store: Store, worker: Worker) -> None:
+    claimant = Claimant(worker.incarnation, worker.python)
+    answers = await asyncio.gather(
+        *(store.start(new_run(f"order-{number // 2}"), claimant if number % 3 else None) for number in range(20))
+    )
+
+    assert sum(answer.is_new for answer in answers) == 10
+    assert {answer.claimed is not None for answer in answers} == {True, False}
+    owned = {answer.row.id for answer in answers if answer.claimed is not None}
+    assert (await worker.commit(lists_owned=True)).owned == owned
+    assert {one.row.id for one in await worker.claim()} == {f"order-{number}" for number in range(10)} - owned
+
+
 async def test_what_was_claimed_as_it_was_started_is_claimed_by_others_when_its_worker_dies(store: Store, worker: Worker) -> None:
     other = await Worker(store, "worker-2").register()
     started = await store.start(new_run("order-1"), Claimant(worker.incarnation, worker.python))
-    if started.claimed is None:
-        await worker.claim()
+    assert started.claimed is not None
     await worker.dies()
 
     (claimed,) = await other.claim()

@@ -172,6 +172,11 @@ class Committer:
             self._begin(replace(batch, claims=None))
 
     @property
+    def coming(self) -> int:
+        """The number of the first checkpoint to come that is not under way."""
+        return self._number + (1 if self._task is None else 2)
+
+    @property
     def takes_more(self) -> bool:
         """Whether nothing waits for room, neither to be claimed nor to be written."""
         return self.is_available and not self._wants_claims and len(self._dirty) < 2 * self._settings.batch_rows

@@ -53,6 +53,8 @@ class LiveRun:
     row: RunRow
     execution: Execution
     token: str
+    since: int
+    """The number of the first checkpoint that was asked for after it came, at the latest."""
     is_mine: bool = True
     is_loading: bool = True
     stands: bool = False

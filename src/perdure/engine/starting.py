@@ -23,7 +23,7 @@ class Starting:
         began: Callable[[Claimed], None],
         claim_soon: Callable[[], None],
     ) -> None:
-        self.under_way = 0
+        self.under_way: set[str] = set()
         """Runs that may be mine already and will need room."""
         self._store = store
         self._committer = committer
@@ -41,17 +41,17 @@ class Starting:
             self._claim_soon()
             return started
         claimant = self._claimant()
-        self.under_way += 1
+        self.under_way.add(run.id)
         try:
             started = await self._store.start(run, claimant)
         except BaseException:
-            self.under_way -= 1
+            self.under_way.discard(run.id)
             self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone
             raise
         if started.claimed is not None:
             self._loop.call_soon(self._begin, started.claimed)
             return started
-        self.under_way -= 1
+        self.under_way.discard(run.id)
         if started.row.owner is None:
             self._claim_soon()
         elif started.row.owner == claimant.incarnation and run.id not in self._live:
@@ -59,5 +59,5 @@ class Starting:
         return started
 
     def _begin(self, claimed: Claimed) -> None:
-        self.under_way -= 1
+        self.under_way.discard(claimed.row.id)
         self._began(claimed)

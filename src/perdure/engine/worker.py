@@ -76,7 +76,9 @@ class Worker:
         self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
-        self._ownership = Ownership(self.live, self._loading, self._committer, lambda: store.owned_count(self.incarnation), self._drop)
+        self._ownership = Ownership(
+            self.live, self._loading, self.starting.under_way, self._committer, lambda: store.owned_count(self.incarnation), self._drop
+        )
         self._activation = Activation(
             self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._lingering.add, self._crumbs
         )
@@ -185,7 +187,7 @@ class Worker:
     def _room(self) -> int:
         if self._is_stopping or not self._committer.is_available or self._suspects.forbid_claims(self._is_alone()):
             return 0
-        return self._settings.runs_in_memory - len(self.live) - len(self._loading.wanted) - self.starting.under_way
+        return self._settings.runs_in_memory - len(self.live) - len(self._loading.wanted) - len(self.starting.under_way)
 
     def _claimant(self) -> Claimant:
         return Claimant(self.incarnation, self._python)
@@ -242,7 +244,7 @@ class Worker:
     def _enliven(self, row: RunRow) -> LiveRun:
         execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
         token = f"{row.fencing:020d}-{self.incarnation}"
-        run = self.live[row.id] = LiveRun(row, execution, token, strikes=self._suspects.take_strikes(row.id))
+        run = self.live[row.id] = LiveRun(row, execution, token, self._committer.coming, strikes=self._suspects.take_strikes(row.id))
         return run
 
     # ── what commits bring ───────────────────────────────────────────────────────────────────────────────────────────
@@ -263,7 +265,7 @@ class Worker:
         if done.has_more:
             self._committer.want_claims()
         if done.owned is not None:
-            self._ownership.compare(done.owned)
+            self._ownership.compare(done.owned, batch.number)
         self._attempts.begin_put_off()
         self._loading.load_next()
 

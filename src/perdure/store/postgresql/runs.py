@@ -12,13 +12,15 @@ from perdure.model.generations import seed_of
 from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, RunRow
 from perdure.model.states import RunState
+from perdure.store.changes import history_row
 from perdure.store.generations import ALL_POSITIONS, FIRST, Generation, Part, lineage_of
 from perdure.store.postgresql.columns import columns
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.generations import generations
 from perdure.store.postgresql.scope import Scope
-from perdure.store.protocol import Loaded, Summary
+from perdure.store.protocol import Claimant, Loaded, Started, Summary
 from perdure.store.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
+from perdure.store.starts import started
 
 RUN_WIDTH = 18
 CHECKSUM, REACHED = 18, 19  # columns behind those of the run
@@ -30,12 +32,34 @@ WHOLE = Part(FIRST, 0, ALL_POSITIONS)
 # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def insert(db: Connection, scope: Scope, runs: Sequence[NewRun]) -> dict[str, Instant]:
-    """The ids that are new, and when. Of two with one id the first counts."""
-    first = {run.id: run for run in reversed(runs)}.values()
-    rows = [(run.id, run.workflow, run.input, run.input_hash, run.seed, input_checksum(run)) for run in first]
-    found = await db.fetch(scope.sql("runs", "insert"), scope.namespace, *columns(rows, 6), scope.now())
-    return {row["id"]: row["created_at"] for row in found}
+async def insert(db: Connection, scope: Scope, runs: Sequence[NewRun]) -> dict[str, Started]:
+    """The ids that are new. Of two with one id the first counts."""
+    found = await db.fetch(scope.sql("runs", "insert"), scope.namespace, *columns(map(row_of, runs), 6), scope.now())
+    by_id = {run.id: run for run in runs}
+    return {row["id"]: started(by_id[row["id"]], row["created_at"]) for row in found}
+
+
+async def insert_claimed(db: Connection, scope: Scope, runs: Sequence[NewRun], now: Instant, claimant: Claimant) -> dict[str, Started]:
+    """The same, claimed, unless the claimant is no live worker. Raises DivisionByZeroError where it is not `now`."""
+    claimed = {run.id: started(run, now, claimant) for run in runs}
+    firsts = [(run_id, one.claimed.started) for run_id, one in claimed.items() if one.claimed is not None]
+    records = [history_row("", run_id, 0, first)[1:] for run_id, first in firsts if first is not None]
+    found = await db.fetch(
+        scope.sql("runs", "insert_claimed"),
+        scope.namespace,
+        *columns(map(row_of, runs), 6),
+        now,
+        scope.clock is not None,
+        claimant.incarnation,
+        claimant.python,
+        *columns(records, 0),
+    )
+    by_id = {run.id: run for run in runs}
+    return {row["id"]: claimed[row["id"]] if row["owner"] is not None else started(by_id[row["id"]], now) for row in found}
+
+
+def row_of(run: NewRun) -> tuple[object, ...]:
+    return run.id, run.workflow, run.input, run.input_hash, run.seed, input_checksum(run)
 
 
 # ── rows and lists ───────────────────────────────────────────────────────────────────────────────────────────────────

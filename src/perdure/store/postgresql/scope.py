@@ -24,5 +24,11 @@ class Scope:
         """None: let the database say."""
         return None if self.clock is None else self.clock.now()
 
+    def foreseen_now(self) -> Instant | None:
+        """What the database would say, for it to make sure of; None where that is not known."""
+        if self.clock is not None:
+            return self.clock.now()
+        return self.authority.now() if self.authority is not None and self.authority.is_known else None
+
     def lease_now(self) -> Microseconds | None:
         return None if self.clock is None else self.clock.since_boot()

@@ -3,16 +3,18 @@
 import asyncio
 from copy import copy
 
+from asyncpg.exceptions import DivisionByZeroError
+
 from perdure.model.runs import NewRun
 from perdure.store.postgresql import runs
 from perdure.store.postgresql.connections import Connections
 from perdure.store.postgresql.failures import DataRefused
 from perdure.store.postgresql.scope import Scope
-from perdure.store.protocol import BadItem, Started
-from perdure.store.starts import started
+from perdure.store.protocol import BadItem, Claimant, Started
 
 RUNS_AT_ONCE = 500
-Asked = tuple[NewRun, "asyncio.Future[Started]"]
+Wanted = tuple[NewRun, Claimant | None]
+Asked = tuple[Wanted, "asyncio.Future[Started]"]
 
 
 class Starting:
@@ -30,9 +32,9 @@ class Starting:
         while self._task is not None:
             await asyncio.wait([self._task])
 
-    async def start(self, run: NewRun) -> Started:
+    async def start(self, run: NewRun, claimant: Claimant | None) -> Started:
         answer: asyncio.Future[Started] = self._loop.create_future()
-        self._gathering.append((run, answer))
+        self._gathering.append(((run, claimant), answer))
         if self._task is None:
             self._task = self._loop.create_task(self._work())
         return await answer
@@ -47,13 +49,13 @@ class Starting:
 
     async def _insert(self, page: list[Asked]) -> None:
         try:
-            found = await self._inserted([run for run, _ in page])
+            found = await self._inserted([wanted for wanted, _ in page])
         except DataRefused as error:
             if len(page) > 1:
                 for one in page:
                     await self._insert([one])
                 return
-            refused = BadItem(repr(page[0][0].id), f"cannot be stored: {error}")
+            refused = BadItem(repr(page[0][0][0].id), f"cannot be stored: {error}")
             refused.__cause__ = error
             self._fail(page, refused)
         except Exception as error:  # handed to everyone who asked
@@ -68,14 +70,26 @@ class Starting:
             if not answer.done():
                 answer.set_exception(error if len(page) == 1 else copy(error))  # one each: whoever raises an error writes into it
 
-    async def _inserted(self, asked: list[NewRun]) -> list[Started]:
-        new = await self._connections.write(lambda db: runs.insert(db, self._scope, asked))
-        found: list[Started | None] = []
-        for run in asked:
-            created_at = new.pop(run.id, None)  # of two with one id only the first is new
-            found.append(None if created_at is None else started(run, created_at))
-        missing = sorted({run.id for run, one in zip(asked, found, strict=True) if one is None})
+    async def _inserted(self, asked: list[Wanted]) -> list[Started]:
+        new: dict[str, Started] = {}
+        for claimant in dict.fromkeys(claimant for _, claimant in asked):
+            first = {run.id: run for run, whose in reversed(asked) if whose == claimant and run.id not in new}
+            new |= await self._new(list(first.values()), claimant)
+        found = [new.pop(run.id, None) for run, _ in asked]  # of two with one id only the first is new
+        missing = sorted({run.id for (run, _), one in zip(asked, found, strict=True) if one is None})
         known = await self._connections.read(lambda db: runs.read_runs(db, self._scope, missing)) if missing else {}
-        gone = [run for run, one in zip(asked, found, strict=True) if one is None and run.id not in known]
+        gone = [each for each, one in zip(asked, found, strict=True) if one is None and each[0].id not in known]
         again = iter(await self._inserted(gone) if gone else ())  # deleted between the two statements
-        return [one or (Started(known[run.id], False) if run.id in known else next(again)) for run, one in zip(asked, found, strict=True)]
+        return [
+            one or (Started(known[run.id], False) if run.id in known else next(again)) for (run, _), one in zip(asked, found, strict=True)
+        ]
+
+    async def _new(self, asked: list[NewRun], claimant: Claimant | None) -> dict[str, Started]:
+        now = self._scope.foreseen_now()
+        if claimant is not None and now is not None:
+            try:
+                return await self._connections.write(lambda db: runs.insert_claimed(db, self._scope, asked, now, claimant))
+            except DivisionByZeroError:  # nothing was written
+                if self._scope.authority is not None:
+                    self._scope.authority.doubt()
+        return await self._connections.write(lambda db: runs.insert(db, self._scope, asked))

@@ -215,10 +215,10 @@ class PostgresqlStore:
         return await self.connections.read(lambda db: runs.load(db, self._scope, run_ids, bytes_most))
 
     async def start(self, run: NewRun, claimant: Claimant | None = None) -> Started:
-        del claimant  # whose next checkpoint claims it
         self.connections.refuse_misuse()
-        started = await self._starting.start(run)
-        self._hints.tell()
+        started = await self._starting.start(run, claimant)
+        if started.claimed is None:
+            self._hints.tell()
         return started
 
     async def send(self, signal: NewSignal, limit: int) -> None:

@@ -10,6 +10,37 @@ order by new.id
 on conflict do nothing
 returning id, created_at;
 
+-- name: insert_claimed
+-- The same, but that of a worker that is live they are from the beginning, with the records given. Tells which are new, and whose they are. Division
+-- by zero: $8, which nobody has asked the database for, is not the present moment; $9 tells that it was given by a test.
+with alive as (
+    select incarnation from perdure.workers where namespace = $1 and incarnation = $10 and state = 'live'
+), inserted as (
+    insert into perdure.runs
+        (namespace, id, workflow, state, generation, input, input_hash, seed, checksum, only_python, created_at, issued, reached, wishes,
+            owner, python, wake_at, fencing)
+    select $1, new.id, new.workflow, case when alive.incarnation is null then 'pending' else 'running' end, 0,
+        new.input, new.input_hash, new.seed, new.checksum, '', $8::bigint, 0, 0, 0,
+        alive.incarnation, case when alive.incarnation is not null then $11::text end, case when alive.incarnation is null then $8::bigint end,
+        case when alive.incarnation is null then 0 else $8::bigint end
+    from unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bigint[])
+            as new (id, workflow, input, input_hash, seed, checksum) left join alive on true
+    order by new.id
+    on conflict do nothing
+    returning id, owner
+), recorded as (
+    insert into perdure.history
+        (namespace, run_id, generation, position, at, kind, name, command, digest, input, output, error, attempt, checksum)
+    select $1, new.* from unnest($12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::bigint[], $19::bytea[],
+            $20::bytea[], $21::bytea[], $22::bytea[], $23::bigint[], $24::bigint[])
+        as new (run_id, generation, position, at, kind, name, command, digest, input, output, error, attempt, checksum)
+    where exists (select 1 from inserted where inserted.id = new.run_id and inserted.owner is not null)
+    returning 1
+)
+select id, owner,
+    1 / (case when $9 or (extract(epoch from statement_timestamp()) * 1000000)::bigint - $8::bigint between 0 and 1000000 then 1 else 0 end)
+from inserted;
+
 -- name: run
 -- The whole row of each that there is.
 select run.* from unnest($2::text[]) as asked (id) cross join lateral (
