@@ -1,6 +1,6 @@
 """What could be got wrong about waiting, replaying, trying again and refusing."""
 
-from tests.mutants.naming import BAD, DAMAGE, G02, G03, G04, G06, G07, G09, G11, G12, G13, G15, RUNS, TRIES, bug
+from tests.mutants.naming import BAD, DAMAGE, G02, G03, G04, G06, G07, G09, G10, G11, G12, G13, G15, RUNS, TRIES, bug
 
 WAITING = (
     bug(
@@ -89,7 +89,23 @@ WAITING = (
     bug(
         "write a note only together with something else",
         f"{RUNS}::test_a_note_is_seen_by_others_while_a_long_step_runs",
-        edits=(("engine/live.py", "        return self.execution.note != self.stored_note", "        return False"),),
+        edits=(("engine/live.py", "        return self.stands and self.execution.note != self.stored_note", "        return False"),),
+    ),
+    bug(
+        "take what code that does not match has noted for news",
+        f"{G12}::test_a_run_that_diverges_behind_its_note_leaves_memory_in_one_change_and_goes_on_when_resumed_at_once",
+        edits=(("engine/live.py", "        return self.stands and self.execution.note", "        return self.execution.note"),),
+    ),
+    bug(
+        "try a checkpoint that is not the next one again for ever",
+        f"{G10}::test_a_try_that_was_given_up_and_is_committed_after_all_is_taken_for_committed",
+        f"{G10}::test_a_worker_whose_store_is_elsewhere_than_it_was_told_says_so_and_begins_anew",
+        edits=(("engine/committer.py", "        except (UnknownOutcome, NotNext):", "        except UnknownOutcome:"),),
+    ),
+    bug(
+        "acknowledge the repeat of a signal that came too late",
+        "tests/unit/store/test_postgresql_sending.py::test_a_repeat_of_a_signal_that_came_too_late_is_refused_and_never_acknowledged",
+        edits=(("store/postgresql/signals.py", "    if not still_waits and is_known(", "    if is_known("),),
     ),
 )
 

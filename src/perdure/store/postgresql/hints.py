@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import asyncpg
+
 from perdure.errors import StoreError
 from perdure.ids import OsEntropy
 from perdure.store.postgresql.connections import Connection, Connections, connect
@@ -78,10 +80,8 @@ class Hints:
             return
         self._is_connecting = True  # who watches may come and go meanwhile: one connection is enough
         try:
-            self._listening = db = await connect(self._connections.address)
-            db.add_termination_listener(self._lost)
-            await db.add_listener(self._channel, self._heard)
-        except StoreError as error:
+            self._listening = await self._connected()
+        except (StoreError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # looking finds what is not told
             log.debug("what others write is not told now: %s", error)
             self._listen_again()
         else:
@@ -89,8 +89,17 @@ class Hints:
         finally:
             self._is_connecting = False
 
+    async def _connected(self) -> Connection:
+        db = await connect(self._connections.address)
+        try:
+            await db.add_listener(self._channel, self._heard)
+        except BaseException:
+            db.terminate()
+            raise
+        db.add_termination_listener(self._lost)
+        return db
+
     def _lost(self, _db: object) -> None:
-        self._listening = None
         self._listen_again()
 
     def _listen_again(self) -> None:
