@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
@@ -194,19 +195,34 @@ def named(case: tuple[str, list[str], Exit]) -> str:
     return f"{path} {shown if len(shown) < 40 else shown[:37] + '...'}"
 
 
-def refused(place: Path, capsys: pytest.CaptureFixture[str], line: list[str], code: Exit) -> None:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command did. `said` is there for whoever reads a failure."""
+
+    status: int
+    shown: str  # on standard output
+    complaints: int
+    says_what_to_do: bool
+    has_traceback: bool
+    has_changed_something: bool
+    said: str = field(default="", compare=False)
+
+
+def answer(place: Path, capsys: pytest.CaptureFixture[str], line: list[str]) -> Answer:
     before = contents(place)
-
-    assert perform(line) == code
-
+    status = perform(line)
     printed = capsys.readouterr()
-    assert printed.out == ""
-    complaint = [one for one in printed.err.splitlines() if one.startswith("error: ")]
-    assert len(complaint) == 1, printed.err
-    assert len(complaint[0]) > len("error: ")
-    assert printed.err.splitlines()[-1].startswith("  → "), printed.err
-    assert "Traceback" not in printed.err or code == USAGE  # of the user's own code, where it cannot be imported
-    assert contents(place) == before
+    lines = printed.err.splitlines()
+    complaints = [one for one in lines if one.startswith("error: ") and one != "error: "]
+    # Where the user's own code cannot be imported, its traceback is shown.
+    has_traceback = "Traceback" in printed.err and status != USAGE
+    says_what_to_do = bool(lines) and lines[-1].startswith("  → ")
+    return Answer(status, printed.out, len(complaints), says_what_to_do, has_traceback, contents(place) != before, printed.err)
+
+
+def refusal(status: Exit) -> Answer:
+    """One line what, one line what to do, nothing else shown and nothing changed."""
+    return Answer(status, "", 1, says_what_to_do=True, has_traceback=False, has_changed_something=False)
 
 
 BAD_ARGUMENTS = [(path, arguments, code) for (path, _), cases in ARGUMENTS.items() for arguments, code in cases]
@@ -218,7 +234,7 @@ def test_an_argument_that_makes_no_sense_is_refused_and_nothing_changes(
     place: Path, capsys: pytest.CaptureFixture[str], case: tuple[str, list[str], Exit]
 ) -> None:
     path, arguments, code = case
-    refused(place, capsys, [*path.split(), *arguments], code)
+    assert answer(place, capsys, [*path.split(), *arguments]) == refusal(code)
 
 
 @pytest.mark.parametrize("case", BAD_OPTIONS, ids=named)
@@ -226,13 +242,13 @@ def test_an_option_that_makes_no_sense_is_refused_and_nothing_changes(
     place: Path, capsys: pytest.CaptureFixture[str], case: tuple[str, list[str], Exit]
 ) -> None:
     path, arguments, code = case
-    refused(place, capsys, [*path.split(), *arguments], code)
+    assert answer(place, capsys, [*path.split(), *arguments]) == refusal(code)
 
 
 @pytest.mark.parametrize("path", GOOD)
 def test_what_no_command_knows_is_refused_by_every_command(place: Path, capsys: pytest.CaptureFixture[str], path: str) -> None:
     for wrong in (["--nonsense"], ["-o", "xml"], ["-o"], ["--store"], ["--namespace"]):
-        refused(place, capsys, [*path.split(), *GOOD[path], *wrong], USAGE)
+        assert answer(place, capsys, [*path.split(), *GOOD[path], *wrong]) == refusal(USAGE)
 
 
 @pytest.mark.parametrize("path", [path for path in GOOD if path not in WITHOUT_STORE])
@@ -244,7 +260,7 @@ def test_a_store_that_cannot_be_one_is_refused_by_every_command(place: Path, cap
             assert perform([path, "--store", url]) == Exit.NOT_MET, url  # which is what it is for
             assert "wrong" in capsys.readouterr().out
         else:
-            refused(place, capsys, [*path.split(), *GOOD[path], "--store", url], code)
+            assert answer(place, capsys, [*path.split(), *GOOD[path], "--store", url]) == refusal(code)
 
 
 @pytest.mark.parametrize("path", [path for path in GOOD if path not in WITHOUT_STORE])
@@ -253,4 +269,4 @@ def test_without_a_store_every_command_says_what_to_set(
 ) -> None:
     monkeypatch.delenv("PERDURE_STORE")
 
-    refused(place, capsys, [*path.split(), *GOOD[path]], USAGE)
+    assert answer(place, capsys, [*path.split(), *GOOD[path]]) == refusal(USAGE)

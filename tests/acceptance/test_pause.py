@@ -430,7 +430,7 @@ async def test_a_run_whose_last_step_under_way_is_cancelled_from_outside_while_i
     async def flow() -> str:
         return await waits()
 
-    engine = await stage.engine(flow)
+    engine = await stage.engine(flow, settings=replace(CALM, sweep_seconds=1e6))
     run = await engine.start(flow)
     await stage.until(lambda: begun)
     await run.pause()

@@ -38,7 +38,10 @@ CHECKING = (
     bug(
         "store what code that diverged has asked for",
         f"{G12}::test_what_diverging_code_asked_for_and_noted_is_not_held_against_the_fixed_code",
-        edits=(("engine/live.py", "    stands: bool = False", "    stands: bool = True"),),
+        edits=(
+            ("engine/live.py", "    stands: bool = False", "    stands: bool = True"),
+            ("engine/activation.py", "        run.stands = False\n        written_on", "        written_on"),
+        ),
     ),
     bug(
         "read the code of steps like that of workflows",

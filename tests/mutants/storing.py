@@ -232,7 +232,10 @@ OWNING = (
     bug(
         "take a run that a stopping worker has kept from its next step for stuck",
         f"{G11}::test_a_clean_stop_between_two_steps_hands_the_run_over_and_does_not_take_it_for_stuck",
-        edits=(("engine/activation.py", "        if run.has_work:\n            return", "        if False:\n            return"),),
+        edits=(
+            ("engine/activation.py", "        if run.has_work:\n            return", "        if False:\n            return"),
+            ("runtime/replaying.py", " or execution.wanted()", ""),
+        ),
     ),
 )
 

@@ -47,7 +47,7 @@ TELLING = (
     ),
     bug(
         "tell of runs that were taken in time",
-        f"{TOLD}::test_a_run_that_was_taken_in_time_is_not_told",
+        "tests/unit/store/test_stranded.py::test_a_run_that_was_taken_in_time_is_not_stranded_any_more_although_its_taker_is_gone",
         edits=(("store/stranded.py", "        if workflow is None or not is_waiting or", "        if workflow is None or"),),
     ),
     bug(

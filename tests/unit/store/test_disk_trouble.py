@@ -1,6 +1,6 @@
 """A full disk, a broken one, one that fails to sync: nothing acknowledged is lost, nothing is acknowledged that was not written."""
 
-import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -9,11 +9,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import StoreFailed, StoreIsReadOnly, StoreUnavailable
+from perdure.errors import StoreFailed, StoreUnavailable
 from perdure.store.protocol import UnknownOutcome
 from perdure.store.sqlite import transactions
 from tests.contract.acting import ManualClock, Worker, history_of, kinds, new_run, step
 from tests.contract.places import SqlitePlace
+from tests.mounts import needs_mounts, on_a_disk_of_its_own
 from tests.unit.store.faulty_disk import BROKEN, FULL, FaultyDisk, faulty_disk, sync_error
 
 REFUSED = (StoreUnavailable, UnknownOutcome)
@@ -170,35 +171,44 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+@needs_mounts
 def test_f33_on_a_disk_that_is_really_full_every_acknowledged_start_is_kept_and_room_is_all_it_takes(tmp_path: Path) -> None:
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("this machine lets nobody mount")
-    try:
-        command = [sys.executable, "-c", ON_A_SMALL_DISK, str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+    done = on_a_disk(tmp_path, ON_A_SMALL_DISK)
 
     assert done.returncode == 0, done.stderr
     assert "refused:" in done.stdout
     assert "all there:" in done.stdout
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-async def test_f32_a_disk_that_becomes_read_only_is_said_to_be_so(tmp_path: Path) -> None:
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("this machine lets nobody mount")
-    try:
-        place = SqlitePlace(str(tmp_path / "store.db"), ManualClock())
-        store = await place.open()
-        await store.start(new_run("order-1"))
-        await place.close()
-        subprocess.run(["mount", "-o", "remount,ro", str(tmp_path)], check=True)
+READ_ONLY = """
+import asyncio, subprocess, sys
+from perdure.errors import StoreIsReadOnly
+from tests.contract.acting import ManualClock, new_run
+from tests.contract.places import SqlitePlace
 
-        with pytest.raises(StoreIsReadOnly, match=r"store\.db|cannot be written"):
-            await place.open()
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+async def main(folder):
+    place = SqlitePlace(f"{folder}/store.db", ManualClock())
+    store = await place.open()
+    await store.start(new_run("order-1"))
+    await place.close()
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    try:
+        await place.open()
+    except StoreIsReadOnly as error:
+        print("refused:", error)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@needs_mounts
+def test_f32_a_disk_that_becomes_read_only_is_said_to_be_so(tmp_path: Path) -> None:
+    done = on_a_disk(tmp_path, READ_ONLY)
+
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"refused: .*(store\.db|cannot be written)", done.stdout)
+
+
+def on_a_disk(folder: Path, program: str) -> "subprocess.CompletedProcess[str]":
+    command = on_a_disk_of_its_own(str(folder), "2m", sys.executable, "-c", program, str(folder))
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
