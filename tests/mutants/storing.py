@@ -192,7 +192,7 @@ OWNING = (
         edits=(
             (
                 "engine/starting.py",
-                "            self._committer.want_owned()  # the reply to an earlier start was lost",
+                "            self._committer.want_owned()  # it may be that the reply to an earlier start was lost",
                 "            pass",
             ),
             (
@@ -218,7 +218,7 @@ OWNING = (
         edits=(
             (
                 "engine/ownership.py",
-                "        for run_id in owned - self._live.keys() - self._loading.wanted:",
+                "        for run_id in owned - self._live.keys() - self._loading.wanted - self._starting:",
                 "        for run_id in owned - owned:",
             ),
         ),

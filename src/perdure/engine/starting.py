@@ -1,10 +1,9 @@
 """Runs that the worker's own engine starts: where there is room they are its own from the beginning, without a claim."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from perdure.engine.committer import Committer
-from perdure.engine.live import LiveRun
 from perdure.model.runs import NewRun
 from perdure.store.protocol import Claimant, Claimed, Started, Store
 
@@ -16,31 +15,27 @@ class Starting:
         self,
         store: Store,
         committer: Committer,
-        loop: asyncio.AbstractEventLoop,
-        live: Mapping[str, LiveRun],
-        claimant: Callable[[], Claimant],
+        incarnation: Callable[[], str],
+        python: str,
         room: Callable[[], int],
         began: Callable[[Claimed], None],
-        claim_soon: Callable[[], None],
     ) -> None:
         self.under_way: set[str] = set()
         """Runs that may be mine already and will need room."""
         self._store = store
         self._committer = committer
-        self._loop = loop
-        self._live = live
-        self._claimant = claimant
+        self._incarnation = incarnation
+        self._python = python
         self._room = room
         self._began = began
-        self._claim_soon = claim_soon
 
     async def start(self, run: NewRun) -> Started:
         """Where others wait to be claimed, it waits with them."""
         if not self._committer.takes_more or self._room() <= 0:
             started = await self._store.start(run)
-            self._claim_soon()
+            self._committer.want_claims()
             return started
-        claimant = self._claimant()
+        claimant = Claimant(self._incarnation(), self._python)
         self.under_way.add(run.id)
         try:
             started = await self._store.start(run, claimant)
@@ -49,13 +44,13 @@ class Starting:
             self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone
             raise
         if started.claimed is not None:
-            self._loop.call_soon(self._begin, started.claimed)
+            asyncio.get_running_loop().call_soon(self._begin, started.claimed)
             return started
         self.under_way.discard(run.id)
         if started.row.owner is None:
-            self._claim_soon()
-        elif started.row.owner == claimant.incarnation and run.id not in self._live:
-            self._committer.want_owned()  # the reply to an earlier start was lost
+            self._committer.want_claims()
+        elif started.row.owner == claimant.incarnation:
+            self._committer.want_owned()  # it may be that the reply to an earlier start was lost
         return started
 
     def _begin(self, claimed: Claimed) -> None:

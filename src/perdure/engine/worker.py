@@ -32,7 +32,7 @@ from perdure.model.runs import RunRow
 from perdure.runtime.execution import Execution
 from perdure.settings import Settings
 from perdure.store.endings import Continue, Finish, Park
-from perdure.store.protocol import Change, Checkpoint, Claimant, Claimed, Committed, Loaded, Store, Written
+from perdure.store.protocol import Change, Checkpoint, Claimed, Committed, Loaded, Store, Written
 
 log = logging.getLogger("perdure.engine")
 
@@ -72,7 +72,7 @@ class Worker:
         self._clock_steps = ClockSteps(ports.clock, self.loop, settings.clock_step_seconds)
         self._suspects = Suspects(settings, self.loop, self._crumbs, self.live, self._committer.want_claims)
         self._loading = Loading(store, self.loop, settings, self._loaded, self._spawn)
-        self.starting = Starting(store, self._committer, self.loop, self.live, self._claimant, self._room, self._began, self.claim_soon)
+        self.starting = Starting(store, self._committer, lambda: self.incarnation, self._python, self._room, self._began)
         self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
@@ -188,9 +188,6 @@ class Worker:
         if self._is_stopping or not self._committer.is_available or self._suspects.forbid_claims(self._is_alone()):
             return 0
         return self._settings.runs_in_memory - len(self.live) - len(self._loading.wanted) - len(self.starting.under_way)
-
-    def _claimant(self) -> Claimant:
-        return Claimant(self.incarnation, self._python)
 
     def _is_alone(self) -> bool:
         """Whether a suspect could be run now with nothing else in this process."""

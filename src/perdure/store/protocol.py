@@ -336,10 +336,7 @@ class Store(Oversight, Protocol):
         """
 
     async def start(self, run: NewRun, claimant: Claimant | None = None) -> Started:
-        """Insert, or return what stands under this id; never raises for a taken id.
-
-        A new run may be claimed for `claimant` in the same transaction, unless that one is no live worker.
-        """
+        """Insert, claimed for `claimant` if it is a live worker, or return what stands under this id; never raises for a taken id."""
 
     async def send(self, signal: NewSignal, limit: int) -> None:
         """Store it once per key and, in the same transaction, make the run due if it is waiting and unowned.
