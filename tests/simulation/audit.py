@@ -115,12 +115,14 @@ class Auditor:
             self._is_deleted(at, old)
             return
         if old is None:
-            if new["state"] != "pending":
+            if new["state"] not in ("pending", "running"):
                 self._broken(f"a run was inserted in the middle of its life: {new}")
             self.shadow.unfinished.add(new["id"])
             self.shadow.deleted.discard(new["id"])
             life = self.shadow.lives[new["id"]] = self.shadow.lives.get(new["id"], 0) + 1
             self.shadow.runs[new["id"]] = RunShadow(new["id"], "pending", None, new["wake_at"], new["workflow"], self.world.now, life)
+            if new["state"] == "running":
+                self._is_claimed_as_it_is_started(at, new)
             return
         run = self.shadow.runs[new["id"]]
         if old["state"] == "failed" and new["state"] == "waiting" and run.id in at.retried:
@@ -155,6 +157,18 @@ class Auditor:
         if new["state"] == "quarantined" and run.id not in self.quarantine_expected:
             self._is_quarantined(run)
         run.state, run.owner, run.wake_at, run.changed_at = new["state"], new["owner"], new["wake_at"], self.world.now
+
+    def _is_claimed_as_it_is_started(self, at: Transaction, new: Row) -> None:
+        """By a worker of the process that starts it, which is not known to be dead."""
+        run, owner = self.shadow.runs[new["id"]], new["owner"]
+        if owner not in self.shadow.workers or self.shadow.workers[owner]["state"] != "live":
+            self._broken(f"I7: run {run.id} was started for {owner}, which is not alive")
+        if self.shadow.hosts[owner] != at.process.label:
+            self._broken(f"I7: run {run.id} was started by {at.process.label} for {owner}, which lives in {self.shadow.hosts[owner]}")
+        run.state, run.owner, run.fencing = "running", owner, new["fencing"]
+        run.owners.append(owner)
+        at.claimed_as_started.add(run.id)
+        self.world.saw("a run was claimed as it was started")
 
     def _may_change_owner(self, at: Transaction, before: str | None, new: Row) -> None:
         """M15: by a claim, by the owner's own checkpoint, or after its incarnation is dead."""
@@ -226,7 +240,7 @@ class Auditor:
             self._broken(f"I3: run {run.id}: record {new['position']} ({new['kind']}) stands behind or before its predecessor {last}")
         if run.owner is None and (run.id in at.retried or new["kind"] in ("signal", "cancel", "cancelled")):
             at.written_by_nobody.add(run.id)
-        elif run.owner is None or run.owner != at.fence:
+        elif run.owner is None or (run.owner != at.fence and run.id not in at.claimed_as_started):
             self._broken(f"I7: {at.process.label} as {at.fence} wrote a record of run {run.id}, which belongs to {run.owner}")
         run.records.append(new)
         run.changed_at = self.world.now

@@ -18,6 +18,7 @@ SOMETIMES = (
     "an unknown commit was adopted",
     "an unknown commit was retried",
     "a hint was lost but the sweep woke",
+    "a run was claimed as it was started",
     "parked and woken",
     "takeover by lease",
     "intent read back: StepOutcomeUnknown",

@@ -49,6 +49,7 @@ class Transaction:
     """Troubles that nobody will be told of."""
     emptied: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
+    claimed_as_started: set[str] = field(default_factory=set)
     opened: set[str] = field(default_factory=set)
     """Runs that begin a later generation with it."""
 
