@@ -87,7 +87,7 @@ async def _of_store(store: "Store") -> AsyncIterator[Finding]:
         yield finding
     clock = HostClock()
     newest = await store.newest()
-    if newest is not None and newest > clock.now() + _AHEAD_SECONDS * SECOND:
+    if newest is not None and newest > store.authority(clock).now() + _AHEAD_SECONDS * SECOND:
         what = f"a run was started at {to_datetime(newest):%Y-%m-%d %H:%M:%S} UTC, which is in the future: the clock was set back"
         yield Finding("clock", Level.WRONG, what, "let NTP set it; timers that were due wait until it has caught up")
     workers = await store.workers()
