@@ -81,13 +81,33 @@ class Commits:
         return bool(list(self.db.execute(query)))
 
 
-class WatchedStore(SqliteStore):
-    """The SQLite store with a COMMIT that a test can disturb, and checkpoints it can look into."""
+class Watched:
+    """What goes before either store: checkpoints that a test can look into, and a count of sweeps."""
 
-    def __init__(self, path: str, stage: "Stage", **kwargs: Any) -> None:
-        super().__init__(path, **kwargs)
+    def __init__(self, stage: "Stage", *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._stage = stage
         self.surveys = self.sweeps = 0
+
+    async def checkpoint(self, batch: Any) -> Any:
+        answer = self._stage.on_checkpoint(batch)
+        if inspect.isawaitable(answer):
+            await answer
+        done = await super().checkpoint(batch)
+        self._stage.on_answer(done)
+        return done
+
+    async def survey(self, workflows: Sequence[str]) -> Survey:
+        self.surveys += 1  # the first thing a sweep does
+        return await super().survey(workflows)
+
+    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
+        self.sweeps = self.surveys  # what follows a sweep, or a hint
+        return await super().outlook(workflows, owner, limit)
+
+
+class WatchedStore(Watched, SqliteStore):
+    """The SQLite store with a COMMIT that a test can disturb."""
 
     async def open(self, *, create: bool, migrate: bool) -> None:
         runner = ThreadRunner(Database(self.database.path), self._stage.commits)
@@ -95,50 +115,16 @@ class WatchedStore(SqliteStore):
         self._given_runner = runner
         await super().open(create=create, migrate=migrate)
 
-    async def checkpoint(self, batch: Any) -> Any:
-        answer = self._stage.on_checkpoint(batch)
-        if inspect.isawaitable(answer):
-            await answer
-        done = await super().checkpoint(batch)
-        self._stage.on_answer(done)
-        return done
 
-    async def survey(self, workflows: Sequence[str]) -> Survey:
-        self.surveys += 1  # the first thing a sweep does
-        return await super().survey(workflows)
-
-    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
-        self.sweeps = self.surveys  # what follows a sweep, or a hint
-        return await super().outlook(workflows, owner, limit)
-
-
-class WatchedPostgresqlStore(PostgresqlStore):
+class WatchedPostgresqlStore(Watched, PostgresqlStore):
     """The same on PostgreSQL. Lock files are in the test's own folder."""
 
-    def __init__(self, address: str, stage: "Stage", **kwargs: Any) -> None:
-        super().__init__(address_of(address), commit=stage.commits.around, **kwargs)
-        self._stage = stage
-        self.surveys = self.sweeps = 0
+    def __init__(self, stage: "Stage", address: str, **kwargs: Any) -> None:
+        super().__init__(stage, address_of(address), commit=stage.commits.around, **kwargs)
 
     @property
     def locks_folder(self) -> str | None:
         return f"{self._stage.path}-locks"
-
-    async def checkpoint(self, batch: Any) -> Any:
-        answer = self._stage.on_checkpoint(batch)
-        if inspect.isawaitable(answer):
-            await answer
-        done = await super().checkpoint(batch)
-        self._stage.on_answer(done)
-        return done
-
-    async def survey(self, workflows: Sequence[str]) -> Survey:
-        self.surveys += 1  # the first thing a sweep does
-        return await super().survey(workflows)
-
-    async def outlook(self, workflows: Sequence[str], owner: str, limit: int) -> Outlook:
-        self.sweeps = self.surveys  # what follows a sweep, or a hint
-        return await super().outlook(workflows, owner, limit)
 
 
 class Stage:
@@ -209,7 +195,7 @@ class Stage:
 
     def _open_store(self, url: str, **kwargs: Any) -> Store:
         assert url == self.url
-        return WatchedStore(self.path, self, **kwargs) if self.is_sqlite else WatchedPostgresqlStore(self.url, self, **kwargs)
+        return WatchedStore(self, self.path, **kwargs) if self.is_sqlite else WatchedPostgresqlStore(self, self.url, **kwargs)
 
     def _reached(self, _point: str) -> None:
         self._changed.set()

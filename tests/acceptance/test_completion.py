@@ -64,7 +64,11 @@ def test_what_a_script_asks_is_answered_with_commands_options_values_and_names(a
     assert "zsh" in answered("perdure completion z")
 
 
-@pytest.fixture(params=[shell for shell in SHELLS if shutil.which(shell)])
+def needs(shell: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(shell) is None, reason=f"{shell} is not installed here")
+
+
+@pytest.fixture(params=[pytest.param(shell, marks=needs(shell)) for shell in SHELLS])
 def completed(request: pytest.FixtureRequest, tmp_path: Path) -> Completed:
     """What the shell itself offers, of those that are installed."""
     shell = request.param

@@ -14,11 +14,22 @@ from tests.acceptance.harness import CALM, Stage, kinds, names
 
 HOUR = 3600.0
 begun: list[str] = []
+gate = asyncio.Event()
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> None:
+    global gate
     begun.clear()
+    gate = asyncio.Event()
+
+
+@step
+async def waits() -> str:
+    """Until the test opens the gate."""
+    begun.append("waits")
+    await gate.wait()
+    return "waited"
 
 
 @step
@@ -115,13 +126,7 @@ async def test_a_run_that_has_not_begun_does_not_begin_while_it_is_paused(stage:
 
 
 async def test_steps_under_way_end_and_are_recorded_and_the_next_ones_do_not_begin(stage: Stage) -> None:
-    gate, threaded, in_thread = asyncio.Event(), threading.Event(), threading.Event()
-
-    @step
-    async def waits() -> str:
-        begun.append("waits")
-        await gate.wait()
-        return "waited"
+    threaded, in_thread = threading.Event(), threading.Event()
 
     @step
     def waits_in_thread() -> str:
@@ -154,13 +159,6 @@ async def test_steps_under_way_end_and_are_recorded_and_the_next_ones_do_not_beg
 
 
 async def test_a_pause_that_is_withdrawn_before_the_step_has_ended_changes_nothing(stage: Stage) -> None:
-    gate = asyncio.Event()
-
-    @step
-    async def waits() -> None:
-        begun.append("waits")
-        await gate.wait()
-
     @workflow
     async def flow() -> str:
         await asyncio.gather(waits(), asyncio.sleep(1))
@@ -182,13 +180,7 @@ async def test_a_pause_that_is_withdrawn_before_the_step_has_ended_changes_nothi
 
 
 async def test_a_step_whose_result_is_recorded_as_its_run_is_no_longer_to_be_paused_does_not_begin_again(stage: Stage) -> None:
-    gate, first = asyncio.Event(), asyncio.Event()
-
-    @step
-    async def waits() -> str:
-        begun.append("waits")
-        await gate.wait()
-        return "waited"
+    first = asyncio.Event()
 
     @step
     async def comes_first() -> None:
@@ -225,8 +217,6 @@ async def test_a_step_whose_result_is_recorded_as_its_run_is_no_longer_to_be_pau
 
 
 async def test_a_step_that_fails_while_its_run_is_to_be_paused_is_tried_again_when_it_is_resumed(stage: Stage) -> None:
-    gate = asyncio.Event()
-
     @step(retry=Retry(initial=0.01))
     async def fails_once() -> str:
         begun.append("try")
@@ -257,8 +247,6 @@ async def test_a_step_that_fails_while_its_run_is_to_be_paused_is_tried_again_wh
 
 
 async def test_an_at_most_once_step_that_had_no_slot_yet_is_not_taken_for_one_that_may_have_run(stage: Stage) -> None:
-    gate = asyncio.Event()
-
     @step
     async def holds_the_slot() -> None:
         begun.append("holds")
@@ -312,14 +300,6 @@ async def test_a_paused_run_stays_paused_over_deaths_and_starts_of_workers(stage
 
 
 async def test_a_pause_that_its_worker_did_not_live_to_see_is_met_by_the_next_one(stage: Stage) -> None:
-    gate = asyncio.Event()
-
-    @step
-    async def waits() -> str:
-        begun.append("waits")
-        await gate.wait()
-        return "waited"
-
     @workflow
     async def flow() -> str:
         await waits()
@@ -342,13 +322,6 @@ async def test_a_pause_that_its_worker_did_not_live_to_see_is_met_by_the_next_on
 
 
 async def test_a_clean_stop_leaves_a_run_that_is_to_be_paused_paused(stage: Stage) -> None:
-    gate = asyncio.Event()
-
-    @step
-    async def waits() -> None:
-        begun.append("waits")
-        await gate.wait()
-
     @workflow
     async def flow() -> str:
         await waits()
@@ -418,13 +391,6 @@ async def test_a_run_whose_last_step_under_way_is_cancelled_from_outside_while_i
     stage: Stage, is_resumed: bool
 ) -> None:
     """As by an application that cancels tasks it did not begin: the step begins again once the run may go on."""
-    go = asyncio.Event()
-
-    @step
-    async def waits() -> str:
-        begun.append("waits")
-        await go.wait()
-        return "waited"
 
     @workflow
     async def flow() -> str:
@@ -446,19 +412,17 @@ async def test_a_run_whose_last_step_under_way_is_cancelled_from_outside_while_i
         assert begun == ["waits"]
         await run.resume()
     await stage.until(lambda: begun == ["waits", "waits"])
-    go.set()
+    gate.set()
     assert await run.result(30) == "waited"
 
 
 async def test_a_pause_that_another_process_withdraws_while_a_long_step_is_under_way_holds_nothing_until_that_step_has_ended(
     stage: Stage,
 ) -> None:
-    go = asyncio.Event()
-
     @step
     async def takes_long() -> str:
         begun.append("long")
-        await go.wait()
+        await gate.wait()
         return "long"
 
     @workflow
@@ -485,5 +449,5 @@ async def test_a_pause_that_another_process_withdraws_while_a_long_step_is_under
     await stage.until_sweep()
 
     await stage.until(lambda: begun == ["long", "short"])
-    go.set()
+    gate.set()
     assert await run.result(30) == ["long", "short"]

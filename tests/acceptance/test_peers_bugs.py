@@ -286,7 +286,7 @@ async def test_b51_a_time_limit_is_not_lost_although_the_step_ends_while_it_is_b
     @workflow
     async def flow() -> str:
         try:
-            async with asyncio.timeout(1.5):
+            async with asyncio.timeout(3600):
                 return await ends_when_cancelled()
         except TimeoutError:
             return "timed out"
@@ -294,7 +294,7 @@ async def test_b51_a_time_limit_is_not_lost_although_the_step_ends_while_it_is_b
     engine = await stage.engine(flow)
     run = await engine.start(flow)
     await stage.until(lambda: engine.worker._attempts.under_way)
-    stage.skip(2)
+    stage.skip(3601)
 
     assert await run.result(30) == "timed out"
     assert await names(run) == []

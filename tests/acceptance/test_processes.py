@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import pytest
 
+from perdure import Client
 from tests.server import new_address
 from tests.waiting import wait_until
 
@@ -98,11 +99,11 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 def test_as_many_workers_run_as_were_asked_for_and_share_the_runs(fleet: Fleet) -> None:
     fleet.start("app.py", "--processes", "3")
     fleet.until(lambda: len(set(fleet.workers())) == 3, "three workers")
-    for number in range(10):
-        fleet.run("run", "start", "count", "--id", f"r{number}", "--input", f'{{"number": {number}}}')
-        fleet.run("run", "signal", f"r{number}", "go")
-    for number in range(10):
-        fleet.run("run", "wait", f"r{number}", "--timeout", "30")
+    with Client.blocking(fleet.environment["PERDURE_STORE"]) as client:
+        runs = [client.start("count", number=number) for number in range(10)]
+        for run in runs:
+            run.signal("go")
+        assert [run.result(60) for run in runs] == list(range(1000, 1010))
 
     touched = [path.name.split("-")[0] for path in (fleet.folder / "touched").iterdir()]
     assert sorted(map(int, touched)) == [*range(10), *range(1000, 1010)]

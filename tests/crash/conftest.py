@@ -1,7 +1,5 @@
 """A place for one crash test: a folder, a ledger, processes, and the check of both sides at the end."""
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,12 +40,3 @@ def new_harness(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[[], Harness
 
 def pytest_make_parametrize_id(val: Any) -> str | None:
     return "-".join(map(str, val)) if isinstance(val, Sequence) and not isinstance(val, str) else None
-
-
-def may_trace() -> bool:
-    """Whether strace is here and the kernel lets it trace."""
-    strace = shutil.which("strace")
-    return strace is not None and subprocess.run([strace, "-o", "/dev/null", "true"], capture_output=True, check=False).returncode == 0
-
-
-collect_ignore = [] if may_trace() else ["test_system_calls.py"]

@@ -1,6 +1,6 @@
 """SIGKILL around a retry, a deletion and the removal of old runs: done whole or not at all, and a repeat does the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,6 +13,7 @@ POINTS = ["run.claimed", "checkpoint.before", "checkpoint.after", "attempt.begin
 TABLES = ("history", "generations", "outdated", "attempts", "inbox", "requests", "signal_keys", "suspects", "troubles")
 NEVER = Fault(kth=10**9)
 OLD = 12
+Contents = dict[str, list[tuple[object, ...]]]
 
 
 def operations_of(harness: Harness, verb: str) -> int:
@@ -40,19 +41,27 @@ def check_retried(harness: Harness) -> None:
     assert begun[1] >= 2
 
 
+def killed(new_harness: Callable[[], Harness], verb: str, workflow: str, share: str) -> Iterator[tuple[Harness, Contents]]:
+    """Clients that wanted this of an ended run and were killed at an operation on the disk, with what was there before."""
+    counted = new_harness()
+    ended(counted, workflow)
+    cases = chosen(range(1, operations_of(counted, verb) + 1), 6, share)
+    struck = 0
+    for kth in cases:
+        harness = new_harness()
+        ended(harness, workflow)
+        whole = contents(harness)
+        harness.launch(role="client", lanes=((order(verb, "order"),),), fault=Fault(kth=kth)).wait()
+        struck += bool(harness.server.of("struck"))
+        yield harness, whole
+    assert struck >= len(cases) // 2, "the kills did not happen"
+
+
 @SOME_AND_ALL
 def test_f01_a_retry_that_is_killed_at_an_operation_on_the_disk_has_happened_or_not_and_can_be_repeated(
     new_harness: Callable[[], Harness], share: str
 ) -> None:
-    counted = new_harness()
-    ended(counted, "repairable")
-    cases = chosen(range(1, operations_of(counted, "retry") + 1), 6, share)
-    struck = 0
-    for kth in cases:
-        harness = new_harness()
-        ended(harness, "repairable")
-        harness.launch(role="client", lanes=((order("retry", "order"),),), fault=Fault(kth=kth)).wait()
-        struck += bool(harness.server.of("struck"))
+    for harness, _ in killed(new_harness, "retry", "repairable", share):
         run = harness.store.run("order")
         assert run is not None
         assert (run.state, run.generation) in {("failed", 0), ("waiting", 1)}
@@ -60,7 +69,6 @@ def test_f01_a_retry_that_is_killed_at_an_operation_on_the_disk_has_happened_or_
         harness.act((order("retry", "order"),))
         harness.heal((result("order", "again"),))
         check_retried(harness)
-    assert struck >= len(cases) // 2, "the kills did not happen"
 
 
 @pytest.fixture
@@ -91,25 +99,15 @@ def test_f01_killed_at_a_point_while_a_run_fails_and_is_retried_it_completes_and
 def test_f01_f74_a_deletion_that_is_killed_at_an_operation_on_the_disk_leaves_the_run_whole_or_gone(
     new_harness: Callable[[], Harness], share: str
 ) -> None:
-    counted = new_harness()
-    ended(counted, "sequence")
-    cases = chosen(range(1, operations_of(counted, "delete") + 1), 6, share)
-    struck = 0
-    for kth in cases:
-        harness = new_harness()
-        ended(harness, "sequence")
-        whole = contents(harness)
-        harness.launch(role="client", lanes=((order("delete", "order"),),), fault=Fault(kth=kth)).wait()
-        struck += bool(harness.server.of("struck"))
+    for harness, whole in killed(new_harness, "delete", "sequence", share):
         assert contents(harness) in (whole, {})
 
         harness.act((order("delete", "order"),))
         assert contents(harness) == {}
         harness.act((start("listens", "order", 1),))  # its id is free
-    assert struck >= len(cases) // 2, "the kills did not happen"
 
 
-def contents(harness: Harness) -> dict[str, list[tuple[object, ...]]]:
+def contents(harness: Harness) -> Contents:
     """Every row that tells of the run, by table; tables without one are left out."""
     found = {table: harness.store.rows(f"select * from {table} where run_id = 'order'") for table in TABLES}
     found["runs"] = harness.store.rows("select * from runs where id = 'order'")
