@@ -39,6 +39,7 @@ IDLE_SECONDS = 8.0  # in a transaction: a worker that stopped in the middle of o
 RIDE_OUT_SECONDS = 4.0  # how long a server that has gone away is waited for before whoever asked is told
 PAUSE_SECONDS = 0.1
 TRIES = 10  # of what the database asked to begin anew
+PLAN_SECONDS = 60  # a plan that was made while tables were small is not kept for ever
 BEGIN = "begin isolation level read committed"
 
 
@@ -72,7 +73,7 @@ async def connect(address: Address) -> Connection:
             command_timeout=COMMAND_SECONDS,
             server_settings=settings,
             statement_cache_size=0 if address.has_pooler else 200,
-            max_cached_statement_lifetime=0,
+            max_cached_statement_lifetime=PLAN_SECONDS,
         )
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise refusal_of(error, address.shown) from error

@@ -89,7 +89,7 @@ with fence as (
         as new (id, state, ended_at, wake_at, waiting_for, error, needs_python, generation, issued, note, reached, python, wishes)
         cross join lateral (
             select ctid /* portable: 1 as ctid */, runs.wishes from perdure.runs
-            where runs.namespace = $1 and runs.id = new.id and runs.owner = $2 offset 0
+            where runs.namespace = $1 and runs.id = new.id offset 0
         ) as run
 ), changed as (
     update perdure.runs as run

@@ -106,10 +106,12 @@ returning run.id, workflow, state, generation, input, input_hash, seed, python, 
 
 -- name: suspect
 -- A run that is due or belongs to a dead or unknown owner, and under whose code processes died.
-select id from perdure.suspects join perdure.runs on runs.namespace = suspects.namespace and runs.id = suspects.run_id
+select run.id from perdure.suspects cross join lateral (
+    select id, workflow, only_python, wake_at, owner from perdure.runs where runs.namespace = $1 and runs.id = suspects.run_id offset 0
+) as run
 where suspects.namespace = $1 and strikes >= $2 and only_python in ('', $3) and workflow = any($4::text[])
     and (wake_at <= $5 or (owner is not null and not exists (
-        select 1 from perdure.workers where workers.namespace = $1 and incarnation = runs.owner and workers.state = 'live')))
+        select 1 from perdure.workers where workers.namespace = $1 and incarnation = run.owner and workers.state = 'live')))
 limit 1;
 
 -- name: claim
@@ -170,7 +172,9 @@ select exists (
         order by wake_at limit 1
     ) as due
 ) or exists (
-    select 1 from owners join perdure.runs on namespace = $1 and runs.owner = owners.owner
-    where workflow = any($2::text[]) and only_python in ('', $3)
-        and not exists (select 1 from perdure.workers where workers.namespace = $1 and incarnation = owners.owner and workers.state = 'live')
+    select 1 from owners cross join lateral (
+        select 1 from perdure.runs
+        where namespace = $1 and runs.owner = owners.owner and workflow = any($2::text[]) and only_python in ('', $3) limit 1
+    ) as orphan
+    where not exists (select 1 from perdure.workers where workers.namespace = $1 and incarnation = owners.owner and workers.state = 'live')
 );

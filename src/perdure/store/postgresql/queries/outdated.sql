@@ -1,7 +1,9 @@
 -- name: next
 -- A run with generations that may be forgotten: those below the second column. The third is its own; null: the run is gone.
 select outdated.run_id, outdated.generation, runs.generation
-from perdure.outdated left join perdure.runs on runs.namespace = outdated.namespace and runs.id = outdated.run_id
+from perdure.outdated left join lateral (
+    select runs.generation from perdure.runs where runs.namespace = $1 and runs.id = outdated.run_id offset 0
+) as runs on true
 where outdated.namespace = $1 limit 1;
 
 -- name: forget_records

@@ -9,7 +9,7 @@ select exists (
     select 1 from unnest($2::text[], $3::bigint[]) as kept (state, length) cross join lateral (
         select 1 from perdure.runs where namespace = $1 and runs.state = kept.state
             and ended_at < coalesce($4::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) - kept.length
-        limit 1
+        order by ended_at limit 1
     ) as old
 );
 
@@ -51,4 +51,10 @@ delete from perdure.troubles where namespace = $1 and run_id = any($2::text[]);
 
 -- name: run
 -- Of each that has ended: it is gone, and its id is free.
-delete from perdure.runs where namespace = $1 and id = any($2::text[]) and ended_at is not null;
+delete from perdure.runs as run using (
+    select found.* from unnest($2::text[]) as asked (id) cross join lateral (
+        select ctid /* portable: 1 as ctid */, namespace, id from perdure.runs
+        where namespace = $1 and runs.id = asked.id offset 0
+    ) as found
+) as gone
+where run.ctid = gone.ctid /* portable: run.namespace = gone.namespace and run.id = gone.id */ and run.ended_at is not null;

@@ -30,16 +30,16 @@ where namespace = $1 and id = $2 and owner is null and ended_at is null;
 -- name: wake
 -- A waiting or paused run becomes due; one that is due already keeps its place.
 update perdure.runs set state = 'waiting', wake_at = least(coalesce(wake_at, $3), $3)
-where namespace = $1 and id = $2 and state in ('waiting', 'paused');
+where namespace = $1 and id = $2 and (state in ('waiting', 'paused')) is true;
 
 -- name: pause
 -- One row if nobody owns the run: it is claimed by nobody until it is resumed.
-update perdure.runs set state = 'paused', wake_at = null where namespace = $1 and id = $2 and state in ('pending', 'waiting');
+update perdure.runs set state = 'paused', wake_at = null where namespace = $1 and id = $2 and (state in ('pending', 'waiting')) is true;
 
 -- name: resume
 -- One row if the run was paused or quarantined: it becomes due.
 update perdure.runs set state = 'waiting', wake_at = $3, error = null
-where namespace = $1 and id = $2 and state in ('paused', 'quarantined');
+where namespace = $1 and id = $2 and (state in ('paused', 'quarantined')) is true;
 
 -- name: now
 -- The time by the clock of the database, unless one is given.

@@ -28,7 +28,7 @@ with run as (
     returning 1
 ), woken as (
     update perdure.runs set wake_at = run.now from run
-    where namespace = $1 and id = $2 and runs.state = 'waiting' and (wake_at is null or wake_at > run.now) and exists (select 1 from stored)
+    where namespace = $1 and id = $2 and (runs.state = 'waiting') is true and (wake_at is null or wake_at > run.now) and exists (select 1 from stored)
     returning 1
 )
 select run.state, is_known, coalesce(waiting.last - waiting.first + 1, 0), exists (select 1 from stored), exists (select 1 from woken),
@@ -66,14 +66,15 @@ with recursive addressed (run_id) as (
     union all
     select (select min(run_id) from perdure.inbox where namespace = $1 and run_id > addressed.run_id) from addressed
     where addressed.run_id is not null
+), called as (
+    select run_id from addressed where run_id is not null
+    union
+    select run_id from perdure.requests where namespace = $1 and told_at is null
 )
-select id from perdure.runs
-where namespace = $1 and ($3::text is null or owner = $3)
-    and id in (
-        select run_id from addressed where run_id is not null
-        union all select run_id from perdure.requests where namespace = $1 and told_at is null
-    )
-order by id limit $2;
+select run_id from called cross join lateral (
+    select 1 from perdure.runs where runs.namespace = $1 and id = called.run_id and ($3::text is null or owner = $3) offset 0
+) as run
+order by run_id limit $2;
 
 -- name: wake_missed
 -- Waiting runs that are not due although they have undelivered signals, or something is wanted of them, become due.
@@ -82,15 +83,17 @@ with recursive addressed (run_id) as (
     union all
     select (select min(run_id) from perdure.inbox where namespace = $1 and run_id > addressed.run_id) from addressed
     where addressed.run_id is not null
+), called as (
+    select run_id from addressed where run_id is not null
+    union
+    select run_id from perdure.requests where namespace = $1 and told_at is null
 ), missed as materialized (
-    select ctid /* portable: 1 as ctid */, namespace, id from perdure.runs
-    where namespace = $1 and state = 'waiting'
-        and (wake_at is null or wake_at > coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint))
-        and id in (
-            select run_id from addressed where run_id is not null
-            union all select run_id from perdure.requests where namespace = $1 and told_at is null
-        )
-    for update of runs skip locked /* portable: */
+    select run.* from called cross join lateral (
+        select ctid /* portable: 1 as ctid */, namespace, id from perdure.runs
+        where runs.namespace = $1 and id = called.run_id and (state = 'waiting') is true
+            and (wake_at is null or wake_at > coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint))
+        for update skip locked /* portable: */
+    ) as run
 )
 update perdure.runs as run set wake_at = coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
 from missed where run.ctid = missed.ctid /* portable: run.namespace = missed.namespace and run.id = missed.id */;

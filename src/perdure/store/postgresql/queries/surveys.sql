@@ -10,14 +10,17 @@ with recursive addressed (run_id) as (
     select min(owner) from perdure.runs where namespace = $1 and owner > ''
     union all
     select (select min(owner) from perdure.runs where namespace = $1 and owner > owners.owner) from owners where owners.owner is not null
+), called as (
+    select run_id from addressed where run_id is not null
+    union
+    select run_id from perdure.requests where namespace = $1 and told_at is null
 ), answers as (
     select moment.now,
         exists (
-            select 1 from perdure.runs
-            where namespace = $1 and state = 'waiting' and (wake_at is null or wake_at > moment.now) and id in (
-                select run_id from addressed where run_id is not null
-                union all select run_id from perdure.requests where namespace = $1 and told_at is null
-            )
+            select 1 from called cross join lateral (
+                select 1 from perdure.runs
+                where namespace = $1 and id = called.run_id and (state = 'waiting') is true and (wake_at is null or wake_at > moment.now) offset 0
+            ) as missed
         ) as has_missed,
         exists (select 1 from perdure.outdated where namespace = $1) as has_outdated,
         exists (
@@ -28,8 +31,11 @@ with recursive addressed (run_id) as (
                 order by wake_at limit 1
             ) as due
         ) or exists (
-            select 1 from owners join perdure.runs on namespace = $1 and runs.owner = owners.owner
-            where workflow = any($2::text[]) and only_python in ('', $3) and not exists (
+            select 1 from owners cross join lateral (
+                select 1 from perdure.runs
+                where namespace = $1 and runs.owner = owners.owner and workflow = any($2::text[]) and only_python in ('', $3) limit 1
+            ) as orphan
+            where not exists (
                 select 1 from perdure.workers where workers.namespace = $1 and incarnation = owners.owner and workers.state = 'live'
             )
         ) as is_claimable
@@ -51,16 +57,18 @@ with recursive addressed (run_id) as (
     select min(owner) from perdure.runs where namespace = $1 and owner > ''
     union all
     select (select min(owner) from perdure.runs where namespace = $1 and owner > owners.owner) from owners where owners.owner is not null
+), called as (
+    select run_id from addressed where run_id is not null
+    union
+    select run_id from perdure.requests where namespace = $1 and told_at is null
 ), moment as (
     select coalesce($4::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) as now
 )
 select array(
-        select id from perdure.runs
-        where namespace = $1 and owner = $5 and id in (
-            select run_id from addressed where run_id is not null
-            union all select run_id from perdure.requests where namespace = $1 and told_at is null
-        )
-        order by id limit $6
+        select run_id from called cross join lateral (
+            select 1 from perdure.runs where namespace = $1 and id = called.run_id and owner = $5 offset 0
+        ) as mine
+        order by run_id limit $6
     ),
     exists (
         select 1 from unnest($2::text[]) as workflows (workflow) cross join unnest(array['', $3::text]) as pythons (python)
@@ -70,8 +78,11 @@ select array(
             order by wake_at limit 1
         ) as due
     ) or exists (
-        select 1 from owners join perdure.runs on namespace = $1 and runs.owner = owners.owner
-        where workflow = any($2::text[]) and only_python in ('', $3) and not exists (
+        select 1 from owners cross join lateral (
+            select 1 from perdure.runs
+            where namespace = $1 and runs.owner = owners.owner and workflow = any($2::text[]) and only_python in ('', $3) limit 1
+        ) as orphan
+        where not exists (
             select 1 from perdure.workers where workers.namespace = $1 and incarnation = owners.owner and workers.state = 'live'
         )
     ),

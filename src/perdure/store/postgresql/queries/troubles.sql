@@ -28,7 +28,9 @@ delete from perdure.troubles where namespace = $1 and run_id = $2 and kind = $3 
 -- name: stranded
 -- The runs that were noted as stranded, told or not, and where they stand now.
 select run_id, at, workflow, only_python, state, wake_at, owner
-from perdure.troubles left join perdure.runs on runs.namespace = troubles.namespace and runs.id = run_id
+from perdure.troubles left join lateral (
+    select workflow, only_python, runs.state, wake_at, owner from perdure.runs where runs.namespace = $1 and runs.id = run_id offset 0
+) as run on true
 where troubles.namespace = $1 and kind = 'stranded';
 
 -- name: note_stranded

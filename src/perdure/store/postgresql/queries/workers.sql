@@ -34,10 +34,11 @@ on conflict (namespace, run_id) do update set strikes = greatest(known.strikes, 
 -- name: trouble_of_poison
 -- Somebody is to be told of each run that is about to be quarantined as poison.
 insert into perdure.troubles (namespace, run_id, kind, at, tries, next_at)
-select namespace, id, 'quarantined', $4::bigint, 0, $4::bigint from perdure.runs
-where namespace = $1 and owner = $2
-    and id in (select run_id from perdure.suspects where suspects.namespace = $1 and strikes >= $3)
-order by id
+select $1, run_id, 'quarantined', $4::bigint, 0, $4::bigint from perdure.suspects cross join lateral (
+    select 1 from perdure.runs where runs.namespace = $1 and id = run_id and owner = $2 offset 0
+) as run
+where suspects.namespace = $1 and strikes >= $3
+order by run_id
 on conflict (namespace, run_id) do update set kind = excluded.kind, at = excluded.at, tries = 0, next_at = excluded.next_at;
 
 -- name: quarantine_poison
@@ -54,10 +55,10 @@ update perdure.workers set state = 'dead' where namespace = $1 and incarnation =
 -- The dead that own nothing, and the lock files that they leave.
 select incarnation, lock from perdure.workers
 where namespace = $1 and state = 'dead'
-    and not exists (select 1 from perdure.runs where runs.namespace = $1 and runs.owner = workers.incarnation);
+    and not exists (select 1 from perdure.runs where runs.namespace = $1 and runs.owner = workers.incarnation offset 0);
 
 -- name: bury
 -- Forgets those of the dead that own nothing.
 delete from perdure.workers
 where namespace = $1 and incarnation = any($2::text[]) and state = 'dead'
-    and not exists (select 1 from perdure.runs where runs.namespace = $1 and runs.owner = workers.incarnation);
+    and not exists (select 1 from perdure.runs where runs.namespace = $1 and runs.owner = workers.incarnation offset 0);
