@@ -119,7 +119,7 @@ class PostgresqlStore:
         return await self.connections.read(lambda db: schema.read_status(db, self._scope))
 
     async def examine(self) -> Sequence[Finding]:
-        return await self.connections.read(lambda db: vitals.examine(db, self._scope))
+        return await self.connections.read(vitals.examine)
 
     @property
     def locks_folder(self) -> str | None:

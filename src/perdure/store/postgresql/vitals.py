@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from perdure.model.findings import Finding, Level
 from perdure.store.postgresql.connections import Connection
-from perdure.store.postgresql.scope import Scope
 
 DURABLE = {"fsync": ("on",), "full_page_writes": ("on",), "synchronous_commit": ("on", "local", "remote_write", "remote_apply")}
 
 
-async def examine(db: Connection, scope: Scope) -> Sequence[Finding]:  # noqa: ARG001 - of the whole server
+async def examine(db: Connection) -> Sequence[Finding]:
+    """Of the whole server."""
     version = await db.fetchval("select current_setting('server_version')")
     wrong = [
         f"{name}={value}"
