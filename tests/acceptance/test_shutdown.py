@@ -11,6 +11,7 @@ import pytest
 
 from perdure import Engine, receive, step, workflow
 from perdure.errors import StepOutcomeUnknown, StoreFailed, StoreUnavailable
+from perdure.store.sqlite import claims
 from tests.acceptance.harness import CALM, Stage, kinds
 
 began: list[str] = []
@@ -156,6 +157,40 @@ async def test_an_at_most_once_step_that_is_cancelled_from_outside_is_unknown_an
 
     assert await run.result(30) == "unknown"
     assert began == ["order"]
+
+
+def cancel_tasks_named(name: str) -> int:
+    found = [task for task in asyncio.all_tasks() if task.get_name() == name]
+    return sum(task.cancel() for task in found)
+
+
+async def test_a_history_whose_reading_is_cancelled_from_outside_is_read_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    @workflow
+    async def waits() -> str:
+        return await receive("word", str)
+
+    monkeypatch.setattr(claims, "LOADED_AT_ONCE", 0)  # none comes with its claim
+    engine = await stage.engine(waits)
+    run = await engine.start(waits)
+    await stage.until_parked(engine, run)
+    real = engine._store.load
+    raised = stage.fail(engine, "load", StoreUnavailable("not now"), times=1_000_000)
+    await run.signal("word", "hello")
+    await stage.until(lambda: raised)
+
+    assert cancel_tasks_named("perdure-load") == 1
+    engine._store.load = real  # type: ignore[method-assign]
+
+    assert await run.result(30) == "hello"
+
+
+async def test_a_sweep_that_is_cancelled_from_outside_is_begun_again(stage: Stage) -> None:
+    engine = await stage.engine(flow)
+    await stage.until(lambda: engine._store.sweeps)
+
+    assert cancel_tasks_named("perdure-sweep") == 1
+
+    await stage.until_sweep()
 
 
 async def test_a_step_that_cancels_itself_fails(stage: Stage) -> None:

@@ -30,11 +30,11 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.InboxFull, "let a worker take the waiting signals first, then send this one again with the same --key"),
     (errors.StoreNotFound, "correct --store or PERDURE_STORE; `perdure worker APP` or `perdure db migrate` create a new store there"),
     (errors.NotAStore, "correct --store or PERDURE_STORE; nothing in that file was changed"),
-    (errors.StoreIsReadOnly, "give this user the right to write the file and its folder, or name another store"),
+    (errors.StoreIsReadOnly, "give this user the right to write there, or name another store"),
     (errors.SchemaTooNew, "upgrade this perdure to the version that migrated the store, or newer"),
     (errors.SchemaTooOld, "`perdure db migrate` brings it up to date; stop workers of older versions first"),
     (errors.UnsafeFileSystem, "put the file on a disk of this machine"),
-    (errors.StoreUnavailable, "nothing was written; try again when the store answers (free disk space, end long transactions)"),
+    (errors.StoreUnavailable, "nothing was written; try again when the store answers"),
     (errors.StoreFailed, "look at the disk, then start the process anew"),
     (errors.BadInput, "correct the input; nothing was stored"),
     (errors.PayloadTooLarge, "store the data elsewhere and pass a reference to it"),
@@ -59,8 +59,14 @@ def told(error: BaseException) -> tuple[str, str]:
     return what, _remedy_for(error, own)
 
 
+_SAY_IT_BEST = (errors.StoreIsReadOnly, errors.StoreUnavailable)
+"""What helps depends on the kind of store, which says so itself."""
+
+
 def _remedy_for(error: BaseException, own: str) -> str:
     known = next((remedy for kind, remedy in _REMEDIES if isinstance(error, kind)), "")
+    if isinstance(error, _SAY_IT_BEST):
+        return own or known
     return known or own or "repeat the command with --debug to see where it happened"
 
 

@@ -65,7 +65,11 @@ class Loading:
         self._spawn(self._load(page, most, self.wanted), "perdure-load")
 
     async def _load(self, page: list[str], most: int, wanted: set[str]) -> None:
-        loaded = await insist(lambda: self._store.load(page, most), self._settings, "histories cannot be read")
+        try:
+            loaded = await insist(lambda: self._store.load(page, most), self._settings, "histories cannot be read")
+        except asyncio.CancelledError:  # by somebody who cancels every task there is: read again, unless this life is over
+            self._loop.call_soon(self._not_loaded, page, most, wanted)
+            raise
         self._loop.call_soon(self._loaded, page, most, loaded, wanted)
 
     def _loaded(self, page: list[str], most: int, loaded: Mapping[str, Loaded], wanted: set[str]) -> None:
@@ -83,8 +87,13 @@ class Loading:
                 self.replay_ends(loaded.get(run_id))
         self.load_next()
 
+    def _not_loaded(self, page: list[str], most: int, wanted: set[str]) -> None:
+        self._bytes -= most
+        self._put_back(page, wanted)
+        self.load_next()
+
     def _put_back(self, left: Sequence[str], wanted: set[str]) -> None:
-        """The histories before them were large: they come next."""
+        """They come next."""
         self._replays -= len(left)
         if wanted is self.wanted:
             self._waiting.extendleft(reversed(left))

@@ -98,6 +98,18 @@ class Lookout:
     async def sweep_for_ever(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
         """Until stopped. What fails in one round is met again in the next."""
         self._incarnation = incarnation
+        try:
+            await self._sweep_again_and_again(incarnation, check_owned)
+        except asyncio.CancelledError:
+            if not self._is_stopped:  # by somebody who cancels every task there is
+                self._loop.call_later(self._settings.sweep_seconds, self._begin_to_sweep, incarnation, check_owned)
+            raise
+
+    def _begin_to_sweep(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
+        if not self._is_stopped:
+            self._spawn(self.sweep_for_ever(incarnation, check_owned), "perdure-sweep")
+
+    async def _sweep_again_and_again(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
         while not self._is_stopped:
             try:
                 if await sweep(self._store, self._ports.clock, incarnation(), self._workflows, self._settings):
@@ -109,5 +121,6 @@ class Lookout:
             except StoreError as error:
                 # The next round begins anew.
                 log.warning("the sweep could not be finished: %s", error)
+            self._is_looking = False  # whoever was to look may have been cancelled before
             self.look_around()
             await pause(self._settings.sweep_seconds * (0.9 + 0.2 * self._ports.chance.random()))

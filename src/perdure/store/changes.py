@@ -85,10 +85,11 @@ class Lookup(Protocol):
 
     def has_signals(self, run_id: str) -> bool: ...
 
-    def last(self, run_id: str, generation: int) -> Row:
-        """Position and time of the last record of a generation."""
+    def last(self, change: Change) -> Row:
+        """Position and time of the last record of its generation."""
 
-    def key_generation(self, run_id: str, generation: int) -> int: ...
+    def key_generation(self, change: Change) -> int:
+        """Of its generation."""
 
     def perform(self, call: Call) -> NewRecord | BaseException | None:
         """Its record, or what it raised, with nothing of it left; None where there is no time left for it."""
@@ -160,7 +161,7 @@ class Gathering:
 
     def _behind_all(self, change: Change) -> Change:
         """Of a run that stopped in the middle of its history: what is written of it comes after all that is there."""
-        position, at = self._lookup.last(change.run_id, change.generation)
+        position, at = self._lookup.last(change)
         return replace(change, position=position or change.position, at=max(change.at, at or change.at))
 
     def _decided(self, ending: Ending, wishes: Mapping[str, Wish]) -> Ending:
@@ -239,7 +240,7 @@ class Gathering:
         new = [NewRecord(RecordKind.STARTED, ending.record.name), *ending.carried]
         self._record(replace(change, generation=number, position=0), new, at)
         self.rows.succeed.append((*self._mine(change), number, self._now, change.note, ending.python))
-        oldest = self._lookup.key_generation(change.run_id, change.generation)  # what it was retried from belongs to it
+        oldest = self._lookup.key_generation(change)  # what it was retried from belongs to it
         if oldest:
             self.rows.outdate.append((*run, oldest))
         self.rows.forget_attempts.append(run)

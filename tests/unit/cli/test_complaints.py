@@ -44,6 +44,23 @@ def test_a_remedy_that_only_the_library_knows_is_kept() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (
+            errors.StoreUnavailable("the disk is full; nothing was written: make room under a.db"),
+            "nothing was written: make room under a.db",
+        ),
+        (errors.StoreUnavailable("postgresql://host: the host cannot be reached; check host and port"), "check host and port"),
+        (errors.StoreIsReadOnly("postgresql://host: the server refuses the password; correct it"), "correct it"),
+        (errors.StoreUnavailable("the store is closed"), "nothing was written; try again when the store answers"),
+    ],
+    ids=["disk", "host", "password", "nothing said"],
+)
+def test_what_helps_where_a_store_cannot_be_used_is_what_that_kind_of_store_says(error: errors.StoreError, remedy: str) -> None:
+    assert told(error)[1] == remedy
+
+
 def test_input_that_is_quoted_in_a_message_stays_whole() -> None:
     what, _ = told(errors.BadInput("parameter text: 'one; two' is no number"))
 

@@ -94,7 +94,7 @@ def refusal_of(error: Exception, shown: str) -> StoreError:
                 f"{shown}: the host does not answer; check host and port in the address, and that the network lets you through"
             )
         case OSError():
-            why = StoreUnavailable(f"{shown}: the host cannot be reached ({said(error)}): check host and port in the address")
+            why = StoreUnavailable(f"{shown}: the host cannot be reached ({said(error)}); check host and port in the address")
         case _:
             why = StoreError(f"{shown}: no connection can be made ({type(error).__name__}: {said(error)})")
     why.__cause__ = error

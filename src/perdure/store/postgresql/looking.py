@@ -72,11 +72,11 @@ class Seen:
     def has_signals(self, run_id: str) -> bool:
         return bool(self._signals.get(run_id))
 
-    def last(self, run_id: str, generation: int) -> Row:  # noqa: ARG002 - that of the change
-        return self._last[run_id]
+    def last(self, change: Change) -> Row:
+        return self._last[change.run_id]
 
-    def key_generation(self, run_id: str, generation: int) -> int:  # noqa: ARG002 - that of the change
-        return self._key_generations[run_id]
+    def key_generation(self, change: Change) -> int:
+        return self._key_generations[change.run_id]
 
     def perform(self, call: Call) -> NewRecord | BaseException | None:
         """Final at once: another try would find the same store."""

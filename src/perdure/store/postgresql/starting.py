@@ -10,7 +10,7 @@ from perdure.store.postgresql import runs
 from perdure.store.postgresql.connections import Connections
 from perdure.store.postgresql.failures import DataRefused
 from perdure.store.postgresql.scope import Scope
-from perdure.store.protocol import BadItem, Claimant, Started
+from perdure.store.protocol import BadItem, Claimant, Started, UnknownOutcome
 
 RUNS_AT_ONCE = 500
 Wanted = tuple[NewRun, Claimant | None]
@@ -35,17 +35,25 @@ class Starting:
     async def start(self, run: NewRun, claimant: Claimant | None) -> Started:
         answer: asyncio.Future[Started] = self._loop.create_future()
         self._gathering.append(((run, claimant), answer))
-        if self._task is None:
-            self._task = self._loop.create_task(self._work())
+        self._begin()
         return await answer
 
+    def _begin(self) -> None:
+        if self._task is None and self._gathering:
+            self._task = self._loop.create_task(self._work())
+
     async def _work(self) -> None:
+        page: list[Asked] = []
         try:
             while self._gathering:
                 page, self._gathering = self._gathering[:RUNS_AT_ONCE], self._gathering[RUNS_AT_ONCE:]
                 await self._insert(page)
+        except asyncio.CancelledError:
+            self._fail(page, UnknownOutcome("the task that starts runs was cancelled; this one may or may not be written"))
+            raise
         finally:
             self._task = None
+            self._begin()  # where somebody has cancelled this one: whoever waits for the rest is somebody else
 
     async def _insert(self, page: list[Asked]) -> None:
         try:

@@ -70,7 +70,7 @@ class Database:
             raise StoreNotFound(f"there is no store at {self.path}; start an Engine there, or run `perdure db migrate`, to create it")
         for path in (folder, self.path):
             if os.path.exists(path) and not os.access(path, os.W_OK):
-                raise StoreIsReadOnly(f"{path} cannot be written by this process; a store needs its file and its folder")
+                raise StoreIsReadOnly(f"{path} cannot be written by this process; give it the right to write the file and its folder")
 
     # ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -92,7 +92,7 @@ class Database:
         if self.is_memory:
             return db
         if db.readonly("main"):
-            raise StoreIsReadOnly(f"{self.path} cannot be written by this process")
+            raise StoreIsReadOnly(f"{self.path} cannot be written by this process; give it the right to write the file and its folder")
         refuse_foreign_database(db, self.path)
         switch_to_wal(db, self.path)
         db.pragma("synchronous", "full")

@@ -20,7 +20,7 @@ def read_damaged(
     columns = [f"c{number}" for number in range(width_of(db, statement, values))]
     bytewise = ", ".join(f"typeof({one}), iif(typeof({one}) = 'text', cast({one} as blob), {one})" for one in columns)
     # Of its own text nothing but column names and statements of this package comes in.
-    found = db.execute(f"with found ({', '.join(columns)}) as (\n{statement}\n) select {bytewise} from found", values)  # noqa: S608 - as said above
+    found = db.execute(f"with found ({', '.join(columns)}) as (\n{statement}\n) select {bytewise} from found", values)  # noqa: S608 - the statement is one of this package
     for row in found:
         yield tuple(decoded(value) if kind == "text" else value for kind, value in zip(row[::2], row[1::2], strict=True))
 

@@ -43,11 +43,11 @@ class Reading:
         self.wishes = Wishes(db, namespace).of
         self.perform = Calls(db).perform
 
-    def last(self, run_id: str, generation: int) -> Row:
-        return fetch(self._db, LAST, (self._namespace, run_id, generation))[0]
+    def last(self, change: Change) -> Row:
+        return fetch(self._db, LAST, (self._namespace, change.run_id, change.generation))[0]
 
-    def key_generation(self, run_id: str, number: int) -> int:
-        return generation(self._db, self._namespace, run_id, number).key_generation
+    def key_generation(self, change: Change) -> int:
+        return generation(self._db, self._namespace, change.run_id, change.generation).key_generation
 
 
 def write_rows(db: apsw.Connection, rows: Rows) -> None:
