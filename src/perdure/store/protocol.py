@@ -13,7 +13,7 @@ from perdure.errors import StoreError
 from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
-from perdure.store.calls import Call
+from perdure.store.calls import Call, StepTransaction
 from perdure.store.endings import Ending
 from perdure.store.oversight import Oversight
 
@@ -128,6 +128,7 @@ class Checkpoint:
     changes: Sequence[Change] = ()
     claims: Claims | None = None
     lists_owned: bool = False
+    transaction: StepTransaction | None = None  # it is written in this one, which is over then: with one change that has one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +260,16 @@ class Store(Oversight, Protocol):
     def shares_commits(self) -> bool:
         """Whether what is asked in one turn of the event loop shares a transaction: a claim then finds the start it was asked with."""
 
+    @property
+    def performs_calls(self) -> bool:
+        """Whether a checkpoint performs the calls that it is given; else each attempt asks to `begin` a transaction of its own."""
+
+    async def begin(self, connection: type | None) -> StepTransaction:
+        """For a step whose first parameter has this type; None: it does not say.
+
+        Raises TypeError where there is no such connection, StoreUnavailable and other StoreErrors where none can be had.
+        """
+
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def register(self, worker: WorkerRow, lease: Microseconds) -> None:
@@ -267,8 +278,8 @@ class Store(Oversight, Protocol):
     async def checkpoint(self, batch: Checkpoint) -> Committed:
         """All of the batch, or nothing. Begins by moving the worker's row from number - 1 to number and renewing its lease.
 
-        Raises FenceLost when the incarnation is not live, NotNext, BadItem when one change cannot be written, UnknownOutcome,
-        StoreUnavailable.
+        Raises FenceLost when the incarnation is not live, NotNext, BadItem when one change cannot be written, CallSpoiled when a call has
+        undone what it was in, UnknownOutcome, StoreUnavailable.
         """
 
     async def checkpoint_of(self, incarnation: str) -> int | None:

@@ -13,6 +13,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
 from perdure.settings import DEFAULTS, Settings
+from perdure.store.calls import StepTransaction
 from perdure.store.pages import pages_of
 from perdure.store.protocol import Checkpoint, Claimant, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
 from perdure.store.sending import keys_kept
@@ -122,6 +123,13 @@ class SqliteStore:
     @property
     def shares_commits(self) -> bool:
         return True
+
+    @property
+    def performs_calls(self) -> bool:
+        return True  # one connection writes: a step that had it for longer would hold up everybody
+
+    async def begin(self, connection: type | None) -> StepTransaction:  # noqa: ARG002 - refused whatever it is
+        raise StoreError("on SQLite a transactional step is performed by the checkpoint that records it")
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
