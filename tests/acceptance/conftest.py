@@ -43,9 +43,12 @@ OF_SQLITE = {
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stage" in metafunc.fixturenames:
-        module = Path(metafunc.module.__file__).stem
-        is_on_both = module in ON_BOTH and metafunc.function.__name__ not in OF_SQLITE
-        stores = ["postgresql"] if module in OF_POSTGRESQL else ["sqlite", "postgresql"] if is_on_both else ["sqlite"]
+        module, name = Path(metafunc.module.__file__).stem, metafunc.function.__name__
+        is_on_both = module in ON_BOTH and name not in OF_SQLITE
+        if module in OF_POSTGRESQL or name.startswith("test_on_postgresql_"):
+            stores = ["postgresql"]
+        else:
+            stores = ["sqlite", "postgresql"] if is_on_both else ["sqlite"]
         metafunc.parametrize("stage", stores, indirect=True)
 
 

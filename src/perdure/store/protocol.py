@@ -6,16 +6,20 @@ raises `UnknownOutcome` may have: ask `checkpoint_of` (checkpoints), or repeat t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from perdure.clock import Clock, Instant, Microseconds
 from perdure.errors import StoreError
 from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
+from perdure.store.callers.kinds import Caller
 from perdure.store.calls import Call, StepTransaction
 from perdure.store.endings import Ending
 from perdure.store.oversight import Oversight
+
+if TYPE_CHECKING:
+    from perdure.store.inside import Inside
 
 STRIKES_ALONE = 2  # deaths under a run's code after which it runs alone: from there on no neighbour can be the cause
 STRIKES_MOST = 5  # deaths, the last ones alone, after which it is quarantined
@@ -265,10 +269,7 @@ class Store(Oversight, Protocol):
         """Whether a checkpoint performs the calls that it is given; else each attempt asks to `begin` a transaction of its own."""
 
     async def begin(self, connection: type | None) -> StepTransaction:
-        """For a step whose first parameter has this type; None: it does not say.
-
-        Raises TypeError where there is no such connection, StoreUnavailable and other StoreErrors where none can be had.
-        """
+        """For a step that asks for this type; None: it does not say. Raises TypeError where there is no such one, StoreError."""
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -354,6 +355,9 @@ class Store(Oversight, Protocol):
 
         A key that was taken succeeds silently, also after the end. Raises RunNotFound, RunEnded, InboxFull.
         """
+
+    async def inside(self, caller: Caller) -> "Inside":
+        """For his transaction. On SQLite the store need not be open. Raises BadInput for another kind of database, StoreError."""
 
     async def run(self, run_id: str) -> RunRow | None: ...
 

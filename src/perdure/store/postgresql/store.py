@@ -12,7 +12,9 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
 from perdure.settings import DEFAULTS, Settings
+from perdure.store.callers.kinds import Caller
 from perdure.store.calls import StepTransaction
+from perdure.store.inside import Inside
 from perdure.store.pages import pages_of
 from perdure.store.postgresql import (
     checkpoints,
@@ -33,6 +35,7 @@ from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.connections import Committing, Connections, commit_as_asked
 from perdure.store.postgresql.foresight import Foresight
 from perdure.store.postgresql.hints import Hints
+from perdure.store.postgresql.inside import InsidePostgresql, identity_query
 from perdure.store.postgresql.looking import look
 from perdure.store.postgresql.moments import DatabaseClock
 from perdure.store.postgresql.places import locks_folder
@@ -238,6 +241,10 @@ class PostgresqlStore:
     async def send(self, signal: NewSignal, limit: int) -> None:
         await signals.send(self.connections, self._scope, signal, limit, self._keys_kept)
         self._hints.tell()
+
+    async def inside(self, caller: Caller) -> Inside:
+        row = await self.connections.read(lambda db: db.fetchrow(identity_query(self._scope)))
+        return InsidePostgresql(caller, self._scope, self._address.shown, tuple(row or ())[1:], self._keys_kept)
 
     async def run(self, run_id: str) -> RunRow | None:
         self.connections.refuse_misuse()
