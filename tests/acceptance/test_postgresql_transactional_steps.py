@@ -4,19 +4,24 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 import asyncpg
+import django
+import psycopg
 import pytest
+import sqlalchemy
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
 
 from perdure import Retry, info, step, workflow
 from perdure.errors import RunFailed
 from tests.acceptance.harness import Stage, kinds
 from tests.acceptance.test_processes import Fleet
-from tests.server import ask
+from tests.server import ask, database
 
 ONCE = Retry(attempts=1)
 
@@ -268,8 +273,171 @@ async def test_a_connection_that_there_is_not_is_refused_with_those_that_there_a
 
     flow = flow_of(write)
     engine = await stage.engine(flow)
-    with pytest.raises(RunFailed, match=r"apsw\.Connection, which PostgreSQL does not give; it gives asyncpg\.Connection"):
+    with pytest.raises(RunFailed, match=r"asks for apsw\.Connection, which PostgreSQL does not give; it gives asyncpg\.Connection"):
         await (await engine.start(flow)).result(10)
+
+
+# ── other drivers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def with_django() -> type:
+    """Its settings are those of a process."""
+    from django.conf import settings
+
+    if not settings.configured:
+        server = database()
+        place = {"NAME": f"worker_{os.getpid()}", "USER": server.user, "HOST": server.host, "PORT": server.port}
+        settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", **place}})
+        django.setup()
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    return BaseDatabaseWrapper
+
+
+def execute(db: Any, statement: str) -> Any:
+    """What comes of it may have to be awaited."""
+    if hasattr(db, "vendor"):
+        with db.cursor() as cursor:
+            return cursor.execute(statement)
+    return db.execute(sqlalchemy.text(statement) if type(db).__module__.startswith("sqlalchemy") else statement)
+
+
+DRIVERS = {
+    "asyncpg": lambda: asyncpg.Connection,
+    "psycopg for asyncio": lambda: psycopg.AsyncConnection,
+    "SQLAlchemy for asyncio": lambda: AsyncConnection,
+    "a session for asyncio": lambda: AsyncSession,
+    "psycopg": lambda: psycopg.Connection,
+    "SQLAlchemy": lambda: sqlalchemy.Connection,
+    "a session": lambda: Session,
+    "Django": with_django,
+}
+WAITING = ("asyncpg", "psycopg for asyncio", "SQLAlchemy for asyncio", "a session for asyncio")
+
+
+def with_connection(driver: str, body: Callable[[Any, str], Any], **options: Any) -> Any:
+    """A step whose first parameter has the type of this driver's connection."""
+    if driver in WAITING:
+
+        async def book(db: Any, what: str) -> str:
+            for done in body(db, what):
+                await done
+            return what
+    else:
+
+        def book(db: Any, what: str) -> str:  # type: ignore[misc]
+            for _ in body(db, what):
+                pass
+            return what
+
+    book.__annotations__["db"] = DRIVERS[driver]()
+    return step(transaction=True, **options)(book)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_step_gets_the_kind_of_connection_that_its_first_parameter_names(stage: Stage, table: str, driver: str) -> None:
+    tries: list[str] = []
+
+    def body(db: Any, what: str) -> Iterator[Any]:
+        tries.append(what)
+        yield execute(db, f"insert into {table} (amount) values ({len(tries)})")
+        if what == "fails":
+            raise RuntimeError("no credit")
+        if what == "begins anew" and tries.count(what) < 3:
+            yield execute(db, "do $$ begin raise sqlstate '40001'; end $$")
+        if what == "commits":
+            yield db.commit()
+        if what == "commits past its driver":
+            yield execute(db, "commit")
+
+    book = with_connection(driver, body, retry=ONCE)
+
+    @workflow
+    async def flow(what: str) -> str:
+        return await book(what)
+
+    engine = await stage.engine(flow)
+
+    assert await (await engine.start(flow, "is done")).result(10) == "is done"
+    assert await (await engine.start(flow, "begins anew")).result(10) == "begins anew"
+    assert tries.count("begins anew") == 3
+    with pytest.raises(RunFailed, match="no credit"):
+        await (await engine.start(flow, "fails")).result(10)
+    before = booked(stage)
+    assert before == [1, 4]
+    if hasattr(DRIVERS[driver](), "commit") and "session" not in driver:
+        with pytest.raises(RunFailed, match=r"(?i)commit|forbidden"):
+            await (await engine.start(flow, "commits")).result(10)
+        assert booked(stage) == before
+    with pytest.raises(RunFailed, match="may not say COMMIT" if driver == "asyncpg" else "has ended the transaction it ran in"):
+        await (await engine.start(flow, "commits past its driver")).result(10)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "SQLAlchemy", "Django", "psycopg for asyncio", "a session for asyncio"])
+async def test_another_drivers_connection_that_takes_too_long_is_cut(stage: Stage, table: str, driver: str) -> None:
+    def body(db: Any, _what: str) -> Iterator[Any]:
+        yield execute(db, f"insert into {table} (amount) values (1)")
+        yield execute(db, "select pg_sleep(60)")
+
+    hold = with_connection(driver, body, retry=ONCE, timeout=0.3)
+
+    @workflow
+    async def flow() -> None:
+        await hold("waits")
+
+    engine = await stage.engine(flow)
+    with pytest.raises(RunFailed, match=r"longer than its timeout of 0\.3 s"):
+        await (await engine.start(flow)).result(10)
+    stage.sql(f"insert into {table} (amount) values (1)")
+    assert booked(stage) == [1]
+
+
+async def test_what_django_would_roll_back_without_a_word_is_a_failure(stage: Stage, table: str) -> None:
+    from django.db import DatabaseError, transaction
+
+    def body(db: Any, _what: str) -> Iterator[Any]:
+        yield execute(db, f"insert into {table} (amount) values (1)")
+        try:
+            with transaction.atomic(savepoint=False):
+                execute(db, "select * from nowhere")
+        except DatabaseError:
+            pass
+
+    hide = with_connection("Django", body, retry=ONCE)
+
+    @workflow
+    async def flow() -> None:
+        await hide("fails")
+
+    engine = await stage.engine(flow)
+    with pytest.raises(RunFailed, match="a statement of the step had failed"):
+        await (await engine.start(flow)).result(10)
+    assert booked(stage) == []
+
+
+async def test_a_hook_that_fails_after_the_commit_changes_nothing(stage: Stage, table: str) -> None:
+    """The driver reports a failure of a COMMIT that has happened: the store is asked, and says so."""
+    from django.db import transaction
+
+    def fail() -> None:
+        raise RuntimeError("the hook")
+
+    def body(db: Any, _what: str) -> Iterator[Any]:
+        yield execute(db, f"insert into {table} (amount) values (1)")
+        transaction.on_commit(fail)
+
+    hook = with_connection("Django", body, retry=ONCE)
+
+    @workflow
+    async def flow() -> str:
+        return await hook("done")
+
+    engine = await stage.engine(flow)
+    assert await (await engine.start(flow)).result(10) == "done"
+    assert booked(stage) == [1]
+
+
+# ── a worker that is killed ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 APP = """

@@ -6,20 +6,17 @@ raises `UnknownOutcome` may have: ask `checkpoint_of` (checkpoints), or repeat t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from perdure.clock import Clock, Instant, Microseconds
 from perdure.errors import StoreError
 from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
-from perdure.store.callers.kinds import Caller
 from perdure.store.calls import Call, StepTransaction
 from perdure.store.endings import Ending
 from perdure.store.oversight import Oversight
-
-if TYPE_CHECKING:
-    from perdure.store.inside import Inside
+from perdure.store.transacting import Transacting
 
 STRIKES_ALONE = 2  # deaths under a run's code after which it runs alone: from there on no neighbour can be the cause
 STRIKES_MOST = 5  # deaths, the last ones alone, after which it is quarantined
@@ -242,7 +239,7 @@ class SchemaStatus:
     pending: tuple[str, ...]  # names of migrations not applied yet
 
 
-class Store(Oversight, Protocol):
+class Store(Oversight, Transacting, Protocol):
     """A namespace of one database."""
 
     async def open(self, *, create: bool, migrate: bool) -> None:
@@ -263,13 +260,6 @@ class Store(Oversight, Protocol):
     @property
     def shares_commits(self) -> bool:
         """Whether what is asked in one turn of the event loop shares a transaction: a claim then finds the start it was asked with."""
-
-    @property
-    def performs_calls(self) -> bool:
-        """Whether a checkpoint performs the calls that it is given; else each attempt asks to `begin` a transaction of its own."""
-
-    async def begin(self, connection: type | None) -> StepTransaction:
-        """For a step that asks for this type; None: it does not say. Raises TypeError where there is no such one, StoreError."""
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -355,9 +345,6 @@ class Store(Oversight, Protocol):
 
         A key that was taken succeeds silently, also after the end. Raises RunNotFound, RunEnded, InboxFull.
         """
-
-    async def inside(self, caller: Caller) -> "Inside":
-        """For his transaction. On SQLite the store need not be open. Raises BadInput for another kind of database, StoreError."""
 
     async def run(self, run_id: str) -> RunRow | None: ...
 

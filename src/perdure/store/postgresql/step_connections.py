@@ -53,15 +53,6 @@ class StepConnection(Protocol):
         """Close without a word: the server rolls back what is open."""
 
 
-class StepConnections(Protocol):
-    """A bounded number of them. Whoever asks for one more waits."""
-
-    async def take(self) -> StepConnection:
-        """Raises StoreError."""
-
-    async def close(self) -> None: ...
-
-
 if TYPE_CHECKING:
     _Base = asyncpg.Connection[asyncpg.Record]
 else:

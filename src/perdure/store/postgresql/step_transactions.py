@@ -9,67 +9,66 @@ from asyncpg import exceptions
 from perdure.errors import StoreError
 from perdure.store.calls import BeginsAnew, CallSpoiled, NotAllowedInTransaction
 from perdure.store.pages import Pages
-from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.checkpoints import Moved, Refused, Writing, why_refused
 from perdure.store.postgresql.connections import Connections
+from perdure.store.postgresql.drivers.choosing import Drivers, kind_of
+from perdure.store.postgresql.drivers.translating import state_of
 from perdure.store.postgresql.failures import BEGINS_ANEW, NOT_NOW, is_lost, said
+from perdure.store.postgresql.inside import identity_query
 from perdure.store.postgresql.looking import Seen, hear
 from perdure.store.postgresql.scope import Scope
-from perdure.store.postgresql.step_connections import AsyncpgConnections, StepConnection, StepConnections
+from perdure.store.postgresql.step_connections import STEP_CONNECTIONS_MOST, StepConnection
 from perdure.store.protocol import BadItem, Checkpoint, Committed, UnknownOutcome
 
 WITHIN = "select transaction_timestamp(), coalesce($1::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)"
 BEGINS_ANEW_STATES = frozenset({"40001", "40P01"})  # serialization failure, deadlock
-CAUSES_MOST = 10
 
 
 class StepTransactions:
-    """Opens connections when a step asks for one."""
+    """A bounded number at once; whoever asks for one more waits."""
 
-    def __init__(self, address: Address, scope: Scope) -> None:
-        self._address = address
+    def __init__(self, connections: Connections, scope: Scope) -> None:
+        self._connections = connections
         self._scope = scope
-        self._kinds: dict[str, StepConnections] = {}
+        self._drivers = Drivers(connections.address)
+        self._room = asyncio.Semaphore(STEP_CONNECTIONS_MOST)
 
     async def begin(self, asked: type | None) -> "OpenTransaction":
         """Raises TypeError for a type that is no connection of this store, StoreError where none can be had."""
         kind = kind_of(asked)
-        if kind not in self._kinds:
-            self._kinds[kind] = AsyncpgConnections(self._address)
-        transaction = OpenTransaction(await self._kinds[kind].take(), self._scope)
+        await self._room.acquire()
+        try:
+            transaction = OpenTransaction(await self._drivers.take(kind), self._scope, self._room)
+        except BaseException:
+            self._room.release()
+            raise
         try:
             await transaction.begin()
-        except asyncio.CancelledError:
-            transaction.abandon()
+            if kind[0] == "django":
+                await transaction.refuse_elsewhere(self._connections)
+        except TypeError:
+            await transaction.close()
             raise
         except Exception as error:
             await transaction.close()
             raise BeginsAnew(f"no transaction could be begun: {said(error)}") from error
+        except BaseException:
+            transaction.abandon()
+            await transaction.close()
+            raise
         return transaction
 
     async def close(self) -> None:
-        for connections in self._kinds.values():
-            await connections.close()
-
-
-def kind_of(asked: type | None) -> str:
-    for base in () if asked is None else asked.__mro__:
-        if base.__module__.partition(".")[0] == "asyncpg":
-            return "asyncpg"
-    if asked is None:
-        return "asyncpg"
-    raise TypeError(
-        f"a transactional step asks for a connection of type {asked.__module__}.{asked.__qualname__}, which PostgreSQL does not give; "
-        "it gives asyncpg.Connection"
-    )
+        await self._drivers.close()
 
 
 class OpenTransaction:
     """Of one attempt. Its moment of beginning tells whether it still is the same transaction when it is to be committed."""
 
-    def __init__(self, connection: StepConnection, scope: Scope) -> None:
+    def __init__(self, connection: StepConnection, scope: Scope, room: asyncio.Semaphore) -> None:
         self._connection = connection
         self._scope = scope
+        self._room: asyncio.Semaphore | None = room
         self._began_at: object = None
 
     async def begin(self) -> None:
@@ -84,8 +83,22 @@ class OpenTransaction:
                 raise BeginsAnew(said(error)) from error
             raise
 
+    async def refuse_elsewhere(self, connections: Connections) -> None:
+        """Raises TypeError where the connection, which is not made from the address of the store, leads to another database."""
+        query = identity_query(self._scope)
+        row = await connections.read(lambda db: db.fetchrow(query))
+        here = tuple(row or ())[1:]
+        there = tuple(await self._connection.statements.fetchrow(query))[1:]
+        if here != there:
+            raise TypeError(f"the default database of Django is not that of the store ({connections.address.shown}): let both be one")
+
     async def close(self) -> None:
-        await self._connection.close()
+        room, self._room = self._room, None
+        try:
+            await self._connection.close()
+        finally:
+            if room is not None:
+                room.release()
 
     def abandon(self) -> None:
         self._connection.cut()
@@ -140,13 +153,6 @@ def blamed(error: Exception) -> Exception:
     return error
 
 
-def begins_anew(error: BaseException) -> bool:
+def begins_anew(error: Exception) -> bool:
     """Whether the database says so, whatever driver and wrapper it came through."""
-    cause: BaseException | None = error
-    for _ in range(CAUSES_MOST):
-        if cause is None:
-            return False
-        if getattr(cause, "sqlstate", None) in BEGINS_ANEW_STATES:
-            return True
-        cause = getattr(cause, "orig", None) or cause.__cause__
-    return False
+    return state_of(error) in BEGINS_ANEW_STATES

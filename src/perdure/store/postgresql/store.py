@@ -92,7 +92,7 @@ class PostgresqlStore:
         self._starting = Starting(connections, self._scope)
         self._row_reads = RowReads(connections, self._scope)
         self._hints = Hints(connections, self._scope)
-        self._step_transactions = StepTransactions(self._address, self._scope)
+        self._step_transactions = StepTransactions(connections, self._scope)
 
     async def _migrate(self, connections: Connections, create: bool, migrate: bool) -> None:
         status = await connections.read(lambda db: schema.read_status(db, self._scope))
