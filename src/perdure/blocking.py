@@ -13,8 +13,11 @@ from perdure.authoring.current import current_host
 from perdure.authoring.workflow import Workflow
 from perdure.client import Client
 from perdure.clock import Duration
-from perdure.errors import NotAllowedInWorkflow
+from perdure.errors import BadInput, NotAllowedInWorkflow
 from perdure.run import Page, R, Run, RunRecord, RunStatus
+from perdure.store.callers.choosing import caller_of
+from perdure.store.inside import Inside
+from perdure.store.opening import is_postgresql
 
 T = TypeVar("T")
 
@@ -71,6 +74,22 @@ class BlockingClient:
         finally:
             answer.cancel()  # where an interrupt ended the wait; what was written stays written
 
+    def inside(self, transaction: Any, ask: Callable[[Client, Inside], Coroutine[Any, Any, T]]) -> T:
+        """Let a client do something in a transaction of the caller, whose connection is used in this thread and in no other.
+
+        On SQLite no store is opened for it. Raises BadInput for a connection that waits on an event loop.
+        """
+        refuse_event_loop()
+        caller = caller_of(transaction)
+        if caller.is_async:
+            raise BadInput(f"transaction= was given {caller.named} but this client blocks; nothing was written: use `async with Client(…)`")
+        client = Client(self._url, namespace=self._namespace)
+        if is_postgresql(self._url):
+            inside = self.wait(lambda served: served.inside_of(caller))
+        else:
+            inside = at_once(client.inside_of(caller))
+        return at_once(ask(client, inside))
+
     def _serving(self) -> "Serving":
         if self._served is None:
             self._served = Serving(Client(self._url, namespace=self._namespace))
@@ -78,11 +97,18 @@ class BlockingClient:
         return self._served
 
     @overload
-    def start(self, workflow: "Workflow[..., T]", /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun[T]": ...
+    def start(
+        self, workflow: "Workflow[..., T]", /, *args: Any, id: str | None = None, transaction: Any = None, **kwargs: Any
+    ) -> "BlockingRun[T]": ...
     @overload
-    def start(self, workflow: str, /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun": ...
-    def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> "BlockingRun":
-        run = self.wait(lambda client: client.start(workflow, *args, id=id, **kwargs))
+    def start(self, workflow: str, /, *args: Any, id: str | None = None, transaction: Any = None, **kwargs: Any) -> "BlockingRun": ...
+    def start(
+        self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, transaction: Any = None, **kwargs: Any
+    ) -> "BlockingRun":
+        if transaction is None:
+            run = self.wait(lambda client: client.start(workflow, *args, id=id, **kwargs))
+        else:
+            run = self.inside(transaction, lambda client, inside: client.start(workflow, *args, id=id, transaction=inside, **kwargs))
         return BlockingRun(self, run.id, None if isinstance(workflow, str) else workflow)
 
     def start_input(self, workflow: str, given: Mapping[str, Any], *, id: str | None = None) -> "BlockingRun":
@@ -126,6 +152,17 @@ class Serving:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that waits for nothing: without an event loop, in this thread."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise RuntimeError("a transaction of the caller was waited for on an event loop, where there is none")
 
 
 async def _end_others() -> None:
@@ -185,8 +222,11 @@ class BlockingRun(Generic[R]):
     def history(self) -> list[RunRecord]:
         return self._wait(lambda run: run.history())
 
-    def signal(self, topic: str, payload: Any = None, *, key: str | None = None) -> None:
-        self._wait(lambda run: run.signal(topic, payload, key=key))
+    def signal(self, topic: str, payload: Any = None, *, key: str | None = None, transaction: Any = None) -> None:
+        if transaction is None:
+            self._wait(lambda run: run.signal(topic, payload, key=key))
+        else:
+            self._client.inside(transaction, lambda client, inside: client.send_signal(self.id, topic, payload, key, inside))
 
     def cancel(self, *, grace: Duration | None = None) -> None:
         self._wait(lambda run: run.cancel(grace=grace))

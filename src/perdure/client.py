@@ -5,19 +5,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from perdure.clock import SECOND, Clock, Duration, HostClock, Instant, to_microseconds
+from perdure.clock import SECOND, Clock, Duration, HostClock, to_microseconds
 from perdure.codec.plain import plain
 from perdure.errors import BadInput, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
 from perdure.ids import ID_BYTES, Entropy, OsEntropy, id_of, new_id
 from perdure.lifecycle import Lifecycle
 from perdure.model.records import Record, RecordKind
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow
-from perdure.model.states import RunState
 from perdure.names import checked_name, checked_text
-from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, shown
+from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, place_of, shown, state_of
 from perdure.settings import DEFAULTS, Settings
 from perdure.status import moment, shown_at, status_of, value
-from perdure.store.opening import open_store
+from perdure.store.callers.choosing import caller_of
+from perdure.store.callers.kinds import Caller
+from perdure.store.inside import Inside
+from perdure.store.opening import is_postgresql, open_store
 from perdure.store.protocol import Started, Store, UnknownOutcome
 from perdure.watcher import Watcher
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TRIES_MOST = 5
 _LIST_MOST = 1000
-_CURSOR_DIGITS_MOST = 18  # what the store counts its times in
 _LOOK_PAGE = 500
 SEED_BYTES = 16
 
@@ -130,15 +131,22 @@ class Client:
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @overload
-    async def start(self, workflow: "Workflow[..., T]", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run[T]: ...
+    async def start(
+        self, workflow: "Workflow[..., T]", /, *args: Any, id: str | None = None, transaction: Any = None, **kwargs: Any
+    ) -> Run[T]: ...
     @overload
-    async def start(self, workflow: str, /, *args: Any, id: str | None = None, **kwargs: Any) -> Run: ...
-    async def start(self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, **kwargs: Any) -> Run:
+    async def start(self, workflow: str, /, *args: Any, id: str | None = None, transaction: Any = None, **kwargs: Any) -> Run: ...
+    async def start(
+        self, workflow: "Workflow[..., Any] | str", /, *args: Any, id: str | None = None, transaction: Any = None, **kwargs: Any
+    ) -> Run:
         """Start a run, once per id: the same id with the same input is the same run, with other input it raises RunConflict.
 
         When it returns, the run is on disk; whether a worker is alive makes no difference. After an error or a crash, repeat it with the
         same id. Without an id each call is a new run. By function, arguments that do not fit raise BadInput naming the parameter; by name
         they are checked by the worker that runs it. EncodeError: no JSON by its type hint; PayloadTooLarge: above 1 MiB.
+
+        With `transaction`, a connection in a transaction of yours, the start is part of it: rolled back it never happened, committed by you
+        it is durable and noticed. Raises BadInput for a connection that has none open or leads elsewhere, and what its driver raises.
         """
         known = self._known(workflow)
         limit = self._settings.limits.payload_bytes
@@ -146,8 +154,8 @@ class Client:
             from perdure.codec.parameters import encode_unbound  # where something is written: commands that only read load no pydantic
 
             name = str(workflow)
-            return await self._start(name, encode_unbound(args, kwargs, what=f"workflow {name}", limit=limit), id)
-        run = await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id)
+            return await self._start(name, encode_unbound(args, kwargs, what=f"workflow {name}", limit=limit), id, transaction)
+        run = await self._start(known.name, known.parameters.encode(args, kwargs, limit=limit), id, transaction)
         run._workflow = known
         return run
 
@@ -171,14 +179,17 @@ class Client:
             raise UnknownWorkflow(f"{workflow!r} is not a workflow: decorate it with @workflow, or give its name")
         return workflow
 
-    async def _start(self, name: str, payload: bytes, id: str | None) -> Run:
+    async def _start(self, name: str, payload: bytes, id: str | None, transaction: Any = None) -> Run:
         from perdure.codec.values import canonical, digest
 
         chance = self._entropy.bytes(ID_BYTES + SEED_BYTES)
         run_id = id_of(self._clock.now(), chance[:ID_BYTES]) if id is None else checked_name(id, "id", self._settings.limits.id_characters)
         input_hash = digest(name.encode() + b"\0" + canonical(payload))
         run = NewRun(run_id, name, payload, input_hash, chance[ID_BYTES:])
-        started = await self._repeated(lambda: self._store_start(run))
+        if transaction is None:
+            started = await self._repeated(lambda: self._store_start(run))
+        else:
+            started = await (await self.inside(transaction)).start(run)
         if started.row.workflow != name or started.row.input_hash != input_hash:
             raise RunConflict(
                 f"run {run_id!r} exists with other input: it is a {started.row.workflow!r} with input {started.row.input_hash.hex()}, "
@@ -188,6 +199,16 @@ class Client:
 
     async def _store_start(self, run: NewRun) -> Started:
         return await self._store.start(run)
+
+    async def inside(self, transaction: Any) -> Inside:
+        """What is written in this transaction is written by it. On SQLite this client need not be open, for nothing of it is used."""
+        return transaction if isinstance(transaction, Inside) else await self.inside_of(caller_of(transaction))
+
+    async def inside_of(self, caller: Caller) -> Inside:
+        store = self._opened
+        if store is None and not is_postgresql(self._url):
+            store = open_store(self._url, namespace=self._namespace, clock=self._clock)
+        return await (store or self._store).inside(caller)
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
         """Starts and signals are idempotent: after an unknown outcome the same call tells.
@@ -220,10 +241,10 @@ class Client:
         """
         if type(limit) is not int or not 1 <= limit <= _LIST_MOST:
             raise BadInput(f"limit must be a whole number between 1 and {_LIST_MOST}, not {limit!r}")
-        state = None if status is None else _state(status)
+        state = None if status is None else state_of(status)
         if workflow is not None:
             checked_name(workflow, "workflow name", self._settings.limits.id_characters)
-        found = await self._store.runs(workflow=workflow, state=state, limit=limit + 1, before=_place(cursor))
+        found = await self._store.runs(workflow=workflow, state=state, limit=limit + 1, before=place_of(cursor))
         runs = [
             RunSummary(one.id, one.workflow, one.state.value, shown_at(one.created_at), moment(one.ended_at), value(one.note))
             for one in found[:limit]
@@ -247,7 +268,7 @@ class Client:
         generations = await self._store.history(run_id)
         return [shown(record, generation) for generation, records in generations.items() for record in records]
 
-    async def send_signal(self, run_id: str, topic: str, payload: Any, key: str | None) -> None:
+    async def send_signal(self, run_id: str, topic: str, payload: Any, key: str | None, transaction: Any = None) -> None:
         from perdure.codec.values import encode
 
         limits = self._settings.limits
@@ -257,7 +278,10 @@ class Client:
         encoded = encode(payload, Any, what=f"signal {topic}", limit=limits.payload_bytes)
         signal_id = new_id(self._clock.now(), self._entropy)
         signal = NewSignal(run_id, signal_id, topic, encoded, key or f"~{signal_id}")
-        await self._repeated(lambda: self._store_send(signal, limits.inbox_signals))
+        if transaction is None:
+            await self._repeated(lambda: self._store_send(signal, limits.inbox_signals))
+        else:
+            await (await self.inside(transaction)).send(signal, limits.inbox_signals)
 
     async def _store_send(self, signal: NewSignal, limit: int) -> None:
         await self._store.send(signal, limit)
@@ -363,19 +387,3 @@ class Client:
     def _ended(self, run_id: str, workflow: str, last: Record) -> None:
         for watcher in self._watched.get(run_id, ()):
             watcher.tell((workflow, last))
-
-
-def _state(status: str) -> RunState:
-    try:
-        return RunState(status)
-    except ValueError:
-        raise BadInput(f"status must be one of {', '.join(RunState)}, not {status!r}") from None
-
-
-def _place(cursor: str | None) -> tuple[Instant, str] | None:
-    if cursor is None:
-        return None
-    at, _, run_id = checked_text(cursor, "cursor").partition("-")
-    if not (at.isascii() and at.isdigit() and len(at) <= _CURSOR_DIGITS_MOST) or not run_id:
-        raise BadInput(f"this is no cursor of a page: {cursor!r}")
-    return int(at), run_id

@@ -4,9 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic
 
-from perdure.clock import Duration, to_datetime
+from perdure.clock import Duration, Instant, to_datetime
 from perdure.codec.plain import describe_failure, plain
+from perdure.errors import BadInput
 from perdure.model.records import Record
+from perdure.model.states import RunState
+from perdure.names import checked_text
+
+CURSOR_DIGITS_MOST = 18  # what the store counts its times in
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -106,13 +111,14 @@ class Run(Generic[R]):
         """Everything that is recorded, in order. Raises RunNotFound, CorruptedHistory."""
         return await self._client.history_of(self.id)
 
-    async def signal(self, topic: str, payload: Any = None, *, key: str | None = None) -> None:
+    async def signal(self, topic: str, payload: Any = None, *, key: str | None = None, transaction: Any = None) -> None:
         """Send a message to this run. When it returns, the message is on disk and will be received once.
 
         A repeat with the same key succeeds and does nothing, whatever its payload, also after the end.
-        Raises RunNotFound, RunEnded, InboxFull.
+        Raises RunNotFound, RunEnded, InboxFull. With `transaction`, as for `start`, it is sent when that is committed by you, and in vain
+        if the run has ended by then.
         """
-        await self._client.send_signal(self.id, topic, payload, key)
+        await self._client.send_signal(self.id, topic, payload, key, transaction)
 
     async def cancel(self, *, grace: Duration | None = None) -> None:
         """Stop this run. Its code gets CancelledError once, where it waits, and has `grace` to clean up; then the run ends cancelled.
@@ -174,3 +180,19 @@ def shown(record: Record, generation: int = 0) -> RunRecord:
 
 def _value(payload: bytes | None) -> Any:
     return None if payload is None else plain(payload, what="record")
+
+
+def state_of(status: str) -> RunState:
+    try:
+        return RunState(status)
+    except ValueError:
+        raise BadInput(f"status must be one of {', '.join(RunState)}, not {status!r}") from None
+
+
+def place_of(cursor: str | None) -> tuple[Instant, str] | None:
+    if cursor is None:
+        return None
+    at, _, run_id = checked_text(cursor, "cursor").partition("-")
+    if not (at.isascii() and at.isdigit() and len(at) <= CURSOR_DIGITS_MOST) or not run_id:
+        raise BadInput(f"this is no cursor of a page: {cursor!r}")
+    return int(at), run_id

@@ -13,6 +13,7 @@ ON_BOTH = (
     "test_g02_one_record_per_position",
     "test_g03_steps_at_least_once",
     "test_g04_at_most_once",
+    "test_g05_transactional_steps",
     "test_g06_start_is_idempotent",
     "test_g07_messages_exactly_once",
     "test_g08_order",
@@ -24,6 +25,8 @@ ON_BOTH = (
 )
 """The promises that rest on the store: their tests run on SQLite and on PostgreSQL. What rests on the engine alone is shown once."""
 
+OF_POSTGRESQL = ("test_postgresql_transactional_steps",)
+
 OF_SQLITE = {
     "test_a_start_is_not_acknowledged_before_its_commit": "looks into a transaction before its commit",
     "test_code_does_not_go_on_before_the_commit_that_holds_the_result": "the same",
@@ -32,13 +35,21 @@ OF_SQLITE = {
     "test_a_failing_sweep_is_met_again_and_finds_what_the_first_one_missed": "the same: on PostgreSQL the other engine may claim it",
     "test_a_death_that_could_not_be_written_down_is_written_down_by_the_next_sweep": "the same",
     "test_the_store_refuses_a_second_record_for_a_position": "by the error of this database; the contract shows it of both",
+    "test_one_that_holds_the_database_too_long_fails_and_the_others_go_on": "there nobody else waits for it",
+    "test_python_that_holds_the_database_too_long_is_undone_when_it_returns": "the same",
+    "test_an_async_function_is_refused_by_sqlite": "and is what PostgreSQL wants",
 }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stage" in metafunc.fixturenames:
-        is_on_both = Path(metafunc.module.__file__).stem in ON_BOTH and metafunc.function.__name__ not in OF_SQLITE
-        metafunc.parametrize("stage", ["sqlite", "postgresql"] if is_on_both else ["sqlite"], indirect=True)
+        module, name = Path(metafunc.module.__file__).stem, metafunc.function.__name__
+        is_on_both = module in ON_BOTH and name not in OF_SQLITE
+        if module in OF_POSTGRESQL or name.startswith("test_on_postgresql_"):
+            stores = ["postgresql"]
+        else:
+            stores = ["sqlite", "postgresql"] if is_on_both else ["sqlite"]
+        metafunc.parametrize("stage", stores, indirect=True)
 
 
 @pytest_asyncio.fixture

@@ -18,7 +18,7 @@ CHANGING = (
         f"{PATCHED}::test_a_mark_passed_last_is_kept_although_the_run_waits_or_ends_before_it_records_anything_else",
         edits=(
             (
-                "engine/committer.py",
+                "engine/gathered.py",
                 "    if execution.marks.fresh and run.stands:",
                 "    if execution.marks.fresh and run.stands and records:",
             ),

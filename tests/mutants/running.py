@@ -12,7 +12,7 @@ WAITING = (
                 " else not has_more and not self._lookup.has_signals(change.run_id)",
                 " else True",
             ),
-            ("engine/committer.py", "(run.reads_inbox or run.ending is not None or bool(", "(run.reads_inbox or bool("),
+            ("engine/gathered.py", "(run.reads_inbox or run.ending is not None or bool(", "(run.reads_inbox or bool("),
         ),
     ),
     bug(
@@ -135,7 +135,7 @@ REPLAYING = (
         f"{G12}::test_a_step_that_was_asked_for_and_cancelled_counts_although_nothing_of_it_was_recorded",
         edits=(
             (
-                "engine/committer.py",
+                "engine/gathered.py",
                 "if run.stands and (change.failures or change.intents or run.ending is not None):",
                 "if run.stands and (change.failures or change.intents):",
             ),
@@ -203,7 +203,11 @@ TRYING = (
         "give every try a key of its own",
         f"{G03}::test_the_key_is_the_same_for_every_try_and_another_for_every_step",
         edits=(
-            ("engine/attempts.py", '{row.key_generation}/{command.number}"', '{row.key_generation}/{command.number}/{attempt.number}"'),
+            (
+                "engine/live.py",
+                '{self.row.key_generation}/{attempt.command.number}"',
+                '{self.row.key_generation}/{attempt.command.number}/{attempt.number}"',
+            ),
         ),
     ),
     bug(

@@ -4,10 +4,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import update_wrapper
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, get_origin, overload
 
 from perdure.authoring.current import current_host
 from perdure.clock import Duration, Microseconds, to_microseconds
+from perdure.codec.hints import hints_of, local_classes
 from perdure.codec.parameters import Parameters, ReturnType
 from perdure.errors import NotInWorkflow
 from perdure.model.retry import Retry
@@ -35,6 +36,7 @@ class Step(Generic[P, R]):
         self.settings = options
         self.is_async = inspect.iscoroutinefunction(function)
         self.is_transactional = is_transactional
+        self.connection = connection_asked_for(function) if is_transactional else None
         self.parameters = Parameters(function, f"step {name}", skipped=1 if is_transactional else 0)
         self.returns = ReturnType(function, f"step {name}")
 
@@ -153,6 +155,14 @@ def _check_transactional(function: Callable[..., Any], at_most_once: bool) -> No
         raise TypeError(
             f"{function.__name__}: the first parameter of a transactional step is the connection: def {function.__name__}(db, …)"
         )
+
+
+def connection_asked_for(function: Callable[..., Any]) -> type | None:
+    """The type of its first parameter, where it has one: by it a store chooses the kind of connection to give."""
+    first = next(iter(inspect.signature(function).parameters))
+    hint = hints_of(function, local_classes(function))[0].get(first)
+    hint = get_origin(hint) or hint
+    return hint if isinstance(hint, type) and hint is not object else None
 
 
 def _policy(retry: object) -> Retry:

@@ -16,6 +16,8 @@ class Attempt:
     has_begun: bool = False
     task: "asyncio.Task[None] | None" = None
     timer: asyncio.TimerHandle | None = None
+    is_final: bool = False
+    """What it fails with is not worth another try."""
 
     @property
     def is_cancelled_from_outside(self) -> bool:

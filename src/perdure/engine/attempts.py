@@ -9,12 +9,13 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, cast
 
-from perdure.authoring.current import Info, attempt_info
+from perdure.authoring.current import attempt_info
 from perdure.clock import SECOND, Instant
 from perdure.engine.attempt import Attempt
 from perdure.engine.committer import Committer
 from perdure.engine.crumbs import Crumbs, watched
 from perdure.engine.live import LiveRun, Retrying
+from perdure.engine.own_transactions import OwnCall, OwnTransactions, without_undone
 from perdure.engine.ports import Ports
 from perdure.engine.results import Results, outcome_unknown
 from perdure.engine.tenure import Tenure
@@ -24,7 +25,7 @@ from perdure.model.records import RecordKind
 from perdure.runtime.commands import StepCommand
 from perdure.settings import Settings
 from perdure.store.calls import Call
-from perdure.store.protocol import Intent, Written
+from perdure.store.protocol import Intent, Store, Written
 
 log = logging.getLogger("perdure.step")
 
@@ -36,7 +37,9 @@ class NotBegun(BaseException):
 class Attempts:
     """Begins the attempts of every run of a worker and hands what comes of them to its committer."""
 
-    def __init__(self, namespace: str, ports: Ports, settings: Settings, crumbs: Crumbs, tenure: Tenure, committer: Committer) -> None:
+    def __init__(
+        self, namespace: str, store: Store, ports: Ports, settings: Settings, crumbs: Crumbs, tenure: Tenure, committer: Committer
+    ) -> None:
         self.under_way: set[Attempt] = set()
         self._crumbs = crumbs
         self._namespace = namespace
@@ -45,6 +48,8 @@ class Attempts:
         self._tenure = tenure
         self._committer = committer
         self._results = Results(ports, settings, committer)
+        self._are_in_checkpoints = store.performs_calls
+        self._own_transactions = OwnTransactions(store, ports, settings, crumbs, committer, self._limit)
         self._put_off: list[tuple[LiveRun, StepCommand]] = []
         self._loop = ports.loop()
         self._context = contextvars.copy_context()
@@ -91,7 +96,7 @@ class Attempts:
         command.step = self._ports.stand_in(command.step)
         attempt = Attempt(command, 1 if retrying is None else retrying.failures + 1)
         run.attempts[command.number] = attempt
-        if command.step.is_transactional:
+        if command.step.is_transactional and self._are_in_checkpoints:
             self._call(run, attempt)
             return
         kind = command.step.is_async
@@ -130,18 +135,19 @@ class Attempts:
         self._ports.reached("attempt.begin")
         if command.number not in run.retrying:
             run.retrying[command.number] = Retrying(0, self._ports.clock.now(), is_on_disk=False)
-        if command.options.timeout is not None:
-            attempt.timer = self._loop.call_later(command.options.timeout / SECOND, self._timed_out, run, attempt)
+        context = self._context.copy()
+        context.run(attempt_info.set, partial(run.info, self._namespace, attempt))
+        if command.step.is_transactional:
+            self._start_task(run, attempt, partial(self._own_transactions.perform, run, attempt), context)
+            return
+        self._limit(run, attempt)
         try:
             args, kwargs = command.take_arguments()
         except PerdureError as error:
             self._ended(run, attempt, None, error, is_final=True)
             return
-        context = self._context.copy()
-        context.run(attempt_info.set, partial(self._info, run, attempt))
         if command.step.is_async:
-            attempt.task = self._loop.create_task(self._drive(run, attempt, args, kwargs), context=context)
-            attempt.task.add_done_callback(partial(self._task_ended, run, attempt))
+            self._start_task(run, attempt, partial(command.step.function, *args, **kwargs), context)
         else:
             slot = self._crumbs.take_slot()
             self._crumbs.drop(run.crumb, slot)
@@ -155,12 +161,20 @@ class Attempts:
             else:
                 future.add_done_callback(partial(self._thread_ended, run, attempt, slot))
 
+    def _limit(self, run: LiveRun, attempt: Attempt) -> None:
+        if (timeout := attempt.command.options.timeout) is not None:
+            attempt.timer = self._loop.call_later(timeout / SECOND, self._timed_out, run, attempt)
+
+    def _start_task(self, run: LiveRun, attempt: Attempt, body: Callable[[], Any], context: contextvars.Context) -> None:
+        attempt.task = self._loop.create_task(self._drive(run, attempt, body), context=context)
+        attempt.task.add_done_callback(partial(self._task_ended, run, attempt))
+
     # ── steps inside the transaction that records them ───────────────────────────────────────────────────────────────
 
     def _call(self, run: LiveRun, attempt: Attempt) -> None:
         retrying = run.retrying.setdefault(attempt.command.number, Retrying(0, self._ports.clock.now(), is_on_disk=False))
         context = self._context.copy()
-        context.run(attempt_info.set, partial(self._info, run, attempt))
+        context.run(attempt_info.set, partial(run.info, self._namespace, attempt))
         call = TransactionalCall(run.id, attempt, retrying.is_on_disk, context, self._settings)
         call.body = self._crumbs.around(call.body, run.crumb, self._writers_slot)
         run.about_attempts().calls.append(call)
@@ -170,36 +184,31 @@ class Attempts:
         """Before their records are applied. One that neither is recorded nor failed had no turn: it begins again."""
         raised = dict(written.raised)
         recorded = {record.command for record in written.records if record.kind in (RecordKind.STEP, RecordKind.COMPENSATED)}
-        for call in calls:
+        for call in without_undone(calls, recorded, raised):
             attempt = run.attempts.pop(call.command, None)
             if attempt is None:
                 continue  # nobody waits for it any more
             if call.command in recorded:
                 attempt.is_over = True
                 run.retrying.pop(call.command, None)
+                cast(OwnCall | TransactionalCall, call).tell(None)
             elif call.command in raised:
                 self._report(run, attempt, None, raised[call.command], is_final=cast(TransactionalCall, call).is_final)
             else:
                 self.begin(run, attempt.command)
 
-    def _info(self, run: LiveRun, attempt: Attempt) -> Info:
-        row, command = run.row, attempt.command
-        key = f"{self._namespace}/{row.id}/{row.key_generation}/{command.number}"
-        return Info(row.id, row.workflow, command.name, attempt.number, key, run.token)
-
-    async def _drive(self, run: LiveRun, attempt: Attempt, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    async def _drive(self, run: LiveRun, attempt: Attempt, body: Callable[[], Any]) -> None:
         attempt.has_begun = True
         if not self._may_begin(attempt):
             self._not_begun(run, attempt)
             return
         try:
-            value: Any = attempt.command.step.function(*args, **kwargs)
-            value = await watched(value, run.crumb, self._crumbs)
+            value = await watched(body(), run.crumb, self._crumbs)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and attempt.is_cancelled_from_outside:
                 self._interrupted(run, attempt)
             else:
-                self._ended(run, attempt, None, error)
+                self._ended(run, attempt, None, error, is_final=attempt.is_final)
             if attempt.is_over and isinstance(error, asyncio.CancelledError):
                 raise
         else:

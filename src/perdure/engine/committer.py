@@ -2,27 +2,29 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from perdure.clock import SECOND
+from perdure.engine.attempt import Attempt
+from perdure.engine.gathered import change_of, change_of_enclosed
 from perdure.engine.live import LiveRun
 from perdure.engine.patience import pause, pauses
 from perdure.engine.ports import Ports
 from perdure.engine.tenure import Tenure
 from perdure.errors import StoreError, StoreFailed
-from perdure.model.records import NewRecord, RecordKind
 from perdure.settings import Settings
-from perdure.store.calls import CallSpoiled
-from perdure.store.endings import Park, PutAside, size_of_ending
+from perdure.store.calls import BeginsAnew, Call, CallSpoiled, StepTransaction
+from perdure.store.endings import size_of_ending
 from perdure.store.protocol import (
     BadItem,
     Change,
     Checkpoint,
     Claims,
     Committed,
-    DueTimer,
     FenceLost,
     NotNext,
     Store,
@@ -45,6 +47,19 @@ class Outcomes:
     """This incarnation has been declared dead."""
     failed: Callable[[BaseException], None]
     """The store cannot be used any more by this process."""
+
+
+class Enclosed(Call, Protocol):
+    """A call that was performed in a transaction of its own, which a checkpoint is to end."""
+
+    transaction: StepTransaction
+    is_taken: bool
+    """By a checkpoint, which ends its transaction whatever comes of it."""
+
+    @property
+    def attempt(self) -> Attempt: ...
+
+    def tell(self, error: BaseException | None) -> None: ...
 
 
 class Committer:
@@ -72,6 +87,8 @@ class Committer:
         self._loop = ports.loop()
         self._dirty: dict[LiveRun, None] = {}
         self._put_off: dict[LiveRun, None] = {}
+        self._enclosed: deque[tuple[LiveRun, Enclosed]] = deque()
+        self._is_turn_of_enclosed = True
         self._incarnation: str | None = None
         self._number = 0
         self._room: Callable[[], int] = lambda: 0
@@ -94,6 +111,7 @@ class Committer:
         self._incarnation = None
         self._dirty.clear()
         self._put_off.clear()
+        self._enclosed.clear()
         self._wants_claims = self._wants_owned = False
         self._wake_idle()
 
@@ -113,6 +131,11 @@ class Committer:
         self._put_off[run] = None
         self._schedule()
 
+    def enclose(self, run: LiveRun, call: Enclosed) -> None:
+        """A checkpoint of its own is to end the transaction of this call: by turns with all that others have to write."""
+        self._enclosed.append((run, call))
+        self._schedule()
+
     def want_claims(self) -> None:
         self._wants_claims = True
         self._schedule()
@@ -129,7 +152,9 @@ class Committer:
 
     async def settle(self) -> None:
         """Return when nothing is left to write."""
-        while self._incarnation is not None and (self._task is not None or self._is_scheduled or self._dirty or self._put_off):
+        while self._incarnation is not None and (
+            self._task is not None or self._is_scheduled or self._dirty or self._put_off or self._enclosed
+        ):
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -150,15 +175,34 @@ class Committer:
         self._is_scheduled = False
         if self._task is not None or self._incarnation is None:
             return
+        lease = round(self._settings.lease_seconds * SECOND)
+        if self._is_turn_of_enclosed and (taken := self._take_enclosed()) is not None:
+            self._is_turn_of_enclosed = False
+            change, transaction = taken
+            self._begin(Checkpoint(self._incarnation, self._number + 1, lease, [change], transaction=transaction))
+            return
+        self._is_turn_of_enclosed = True
         changes = self._take_changes()
         claims = self._take_claims()
         lists_owned, self._wants_owned = self._wants_owned, False
-        if not (changes or claims or lists_owned):
+        if changes or claims or lists_owned:
+            self._begin(Checkpoint(self._incarnation, self._number + 1, lease, changes, claims, lists_owned))
+        elif self._enclosed:
+            self._schedule()
+        else:
             self._wake_idle()
-            return
-        lease = round(self._settings.lease_seconds * SECOND)
-        batch = Checkpoint(self._incarnation, self._number + 1, lease, changes, claims, lists_owned)
-        self._begin(batch)
+
+    def _take_enclosed(self) -> tuple[Change, StepTransaction] | None:
+        while self._enclosed:
+            run, call = self._enclosed.popleft()
+            if not run.is_mine or call.attempt.is_over:
+                continue  # whoever performs it was cancelled, and undoes it
+            if run.is_loading or run.is_leaving:
+                call.tell(BeginsAnew("its run is being let go"))
+                continue
+            call.is_taken = True
+            return change_of_enclosed(run, call), call.transaction
+        return None
 
     def _begin(self, batch: Checkpoint) -> None:
         self._task = self._loop.create_task(self._commit(batch))
@@ -198,7 +242,7 @@ class Committer:
             del line[run]
             if not run.is_mine or run.is_loading or not run.has_news:
                 continue
-            change = _change_of(run, rows, now)
+            change = change_of(run, rows, now)
             changes.append(change)
             rows -= max(1, len(change.records) + len(change.failures) + len(change.calls))
             size -= sum(record.size for record in change.records) + (0 if change.ending is None else size_of_ending(change.ending))
@@ -217,6 +261,7 @@ class Committer:
                 batch = replace(batch, changes=[change for change in batch.changes if change.run_id != bad.run_id])
             except CallSpoiled as spoiled:
                 spoiled.call.spoil(spoiled.error)
+                batch = replace(batch, transaction=None)
             except FenceLost:
                 self._finish_soon(partial(self._outcomes.fenced, batch.incarnation))
                 return
@@ -304,7 +349,7 @@ class Committer:
             self._outcomes.failed(error)
         finally:
             self._task = None
-        if self._dirty or self._put_off or self._wants_claims or self._wants_owned:
+        if self._dirty or self._put_off or self._enclosed or self._wants_claims or self._wants_owned:
             self._schedule()
         if not self._is_scheduled:
             self._wake_idle()
@@ -322,51 +367,3 @@ def _lost(reached: int, acknowledged: int) -> str:
     return (
         f"the store has checkpoint {reached} of this worker, which has written none after {acknowledged}: somebody else writes in its name"
     )
-
-
-def _change_of(run: LiveRun, rows: int, now: int) -> Change:
-    """Take what has gathered for a run, up to a number of records. What ends its stay goes with the last of them."""
-    execution = run.execution
-    records, run.records = run.records, []
-    if len(records) > rows:
-        records, run.records = records[:rows], records[rows:]
-    if execution.marks.fresh and run.stands:
-        records = [*(NewRecord(RecordKind.PATCHED, mark) for mark in execution.marks.take()), *records]
-    takes_in = run.ending is None or isinstance(run.ending, Park | PutAside)
-    reads_inbox = takes_in and (run.reads_inbox or run.ending is not None or bool(execution.due(now)))
-    # All that come next, for the store may be busy: where the inbox is read later than now, they come before what has arrived after them.
-    due = tuple(DueTimer(deadline, number) for deadline, number in execution.upcoming(rows)) if reads_inbox else ()
-    change = Change(
-        run.id,
-        run.row.generation,
-        execution.position,
-        execution.at,
-        records,
-        due,
-        reads_inbox,
-    )
-    if run.attempt_news is not None:
-        _take_attempt_news(run, change)
-    run.reads_inbox = False
-    run.is_in_flight = True
-    change.clears_strikes = run.strikes > 0 and (bool(records) or run.ending is not None)
-    if run.stands and (change.failures or change.intents or run.ending is not None):
-        change.issued = execution.issued
-    if run.stands and execution.note != run.stored_note:
-        change.note = run.stored_note = execution.note
-    if not run.records and run.ending is not None:
-        change.ending, run.ending = run.ending, None
-        run.is_leaving = True
-    return change
-
-
-def _take_attempt_news(run: LiveRun, change: Change) -> None:
-    news, run.attempt_news = run.about_attempts(), None
-    change.settled, change.failures, change.intents = news.settled, news.failures, news.intents
-    change.calls = [call for call in news.calls if not call.attempt.is_over]
-    if run.records:  # what is known of a step's attempts goes in the same transaction as its outcome, not before
-        later = {record.command for record in run.records}
-        kept = [command for command in news.settled if command in later]
-        if kept:
-            run.about_attempts().settled = kept
-        change.settled = [command for command in news.settled if command not in later]

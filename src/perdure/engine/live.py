@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from perdure.authoring.current import Info
 from perdure.clock import Instant
 from perdure.engine.attempt import Attempt
 from perdure.engine.crumbs import crumb_of
@@ -95,6 +96,11 @@ class LiveRun:
         if self.records or self.attempt_news or self.reads_inbox or self.ending:
             return True
         return self.stands and self.execution.note != self.stored_note
+
+    def info(self, namespace: str, attempt: Attempt) -> Info:
+        """What the body of this attempt is told."""
+        key = f"{namespace}/{self.id}/{self.row.key_generation}/{attempt.command.number}"
+        return Info(self.id, self.row.workflow, attempt.command.name, attempt.number, key, self.token)
 
     def about_attempts(self) -> AttemptNews:
         """Made when there is something to say: most steps succeed at once."""

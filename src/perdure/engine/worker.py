@@ -74,7 +74,7 @@ class Worker:
         self._loading = Loading(store, self.loop, settings, self._loaded, self._spawn)
         self.starting = Starting(store, self._committer, lambda: self.incarnation, self._python, self._room, self._began)
         self.executing = self._crumbs.executing_here
-        self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
+        self._attempts = Attempts(namespace, store, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
         self._ownership = Ownership(
             self.live, self._loading, self.starting.under_way, self._committer, lambda: store.owned_count(self.incarnation), self._drop

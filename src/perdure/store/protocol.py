@@ -13,9 +13,10 @@ from perdure.errors import StoreError
 from perdure.model.records import NewRecord, Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
-from perdure.store.calls import Call
+from perdure.store.calls import Call, StepTransaction
 from perdure.store.endings import Ending
 from perdure.store.oversight import Oversight
+from perdure.store.transacting import Transacting
 
 STRIKES_ALONE = 2  # deaths under a run's code after which it runs alone: from there on no neighbour can be the cause
 STRIKES_MOST = 5  # deaths, the last ones alone, after which it is quarantined
@@ -128,6 +129,7 @@ class Checkpoint:
     changes: Sequence[Change] = ()
     claims: Claims | None = None
     lists_owned: bool = False
+    transaction: StepTransaction | None = None  # it is written in this one, which is over then: with one change that has one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,7 @@ class SchemaStatus:
     pending: tuple[str, ...]  # names of migrations not applied yet
 
 
-class Store(Oversight, Protocol):
+class Store(Oversight, Transacting, Protocol):
     """A namespace of one database."""
 
     async def open(self, *, create: bool, migrate: bool) -> None:
@@ -267,8 +269,8 @@ class Store(Oversight, Protocol):
     async def checkpoint(self, batch: Checkpoint) -> Committed:
         """All of the batch, or nothing. Begins by moving the worker's row from number - 1 to number and renewing its lease.
 
-        Raises FenceLost when the incarnation is not live, NotNext, BadItem when one change cannot be written, UnknownOutcome,
-        StoreUnavailable.
+        Raises FenceLost when the incarnation is not live, NotNext, BadItem when one change cannot be written, CallSpoiled when a call has
+        undone what it was in, UnknownOutcome, StoreUnavailable.
         """
 
     async def checkpoint_of(self, incarnation: str) -> int | None:

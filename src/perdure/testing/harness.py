@@ -173,8 +173,8 @@ class VirtualEngine(MortalEngine):
 
     # ── what the client does, settled ────────────────────────────────────────────────────────────────────────────────
 
-    async def _start(self, name: str, payload: bytes, id: str | None) -> Run:
-        run = await super()._start(name, payload, id)
+    async def _start(self, name: str, payload: bytes, id: str | None, transaction: Any = None) -> Run:
+        run = await super()._start(name, payload, id, transaction)
         await self.settle()
         return SettledRun(run, self.settle)
 

@@ -15,6 +15,7 @@ from perdure.store.postgresql.failures import REFUSES_DATA, DataRefused
 from perdure.store.postgresql.foresight import Foresight
 from perdure.store.postgresql.looking import Seen, look
 from perdure.store.postgresql.scope import Scope
+from perdure.store.postgresql.statements import Statements
 from perdure.store.postgresql.writing import rare_rows, write_common, write_rare
 from perdure.store.protocol import BadItem, Change, Checkpoint, Committed, FenceLost, NotNext, Written
 
@@ -133,7 +134,15 @@ class Writing:
             raise Refused
         return found
 
-    async def _pass(self, db: Connection, rows: Rows, seen: Seen) -> None:
+    async def write_enclosed(self, db: Statements, seen: Seen) -> Committed:
+        """What a transactional step has left to write, in its own transaction."""
+        written, rows = self.gathered(seen)
+        await self._pass(db, rows, seen)
+        if rare := rare_rows(rows):
+            await write_rare(db, self.scope, rare)
+        return Committed(seen.now, written, ())
+
+    async def _pass(self, db: Statements, rows: Rows, seen: Seen) -> None:
         try:
             passed = await write_common(db, self.scope, self.batch, rows, seen)
         except exceptions.DivisionByZeroError as moved:

@@ -51,8 +51,7 @@ async def commit_as_asked(real: Callable[[], Awaitable[T]]) -> T:
     return await real()
 
 
-async def connect(address: Address) -> Connection:
-    """Raises StoreError that names the setting to correct."""
+def settings_of_session(address: Address) -> dict[str, str]:
     settings = {"application_name": "perdure"}
     if not address.has_pooler:
         settings |= {
@@ -66,12 +65,17 @@ async def connect(address: Address) -> Connection:
             "statement_timeout": f"{COMMAND_SECONDS * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",
         }
+    return settings
+
+
+async def connect(address: Address) -> Connection:
+    """Raises StoreError that names the setting to correct."""
     try:
         return await asyncpg.connect(
             address.dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
-            server_settings=settings,
+            server_settings=settings_of_session(address),
             statement_cache_size=0 if address.has_pooler else 200,
             max_cached_statement_lifetime=PLAN_SECONDS,
         )
@@ -111,7 +115,7 @@ class Connections:
         for tries_left in reversed(range(TRIES)):
             try:
                 async with self._use() as db:
-                    return await self._committed(partial(function, db))
+                    return await self.committed(partial(function, db))
             except BEGINS_ANEW as error:
                 if not tries_left:
                     raise meaning_of(error, self.address.shown) from error
@@ -140,10 +144,11 @@ class Connections:
                 if not is_lost(error):
                     await db.execute("rollback")
                 raise
-            await self._committed(partial(db.execute, "commit"))
+            await self.committed(partial(db.execute, "commit"))
             return value
 
-    async def _committed(self, real: Callable[[], Awaitable[T]]) -> T:
+    async def committed(self, real: Callable[[], Awaitable[T]]) -> T:
+        """Of what it is given, which commits a transaction. Raises UnknownOutcome where the answer is lost."""
         try:
             return await self._commit(real)
         except Exception as error:

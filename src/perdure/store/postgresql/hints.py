@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -16,13 +17,20 @@ from perdure.errors import StoreError
 from perdure.ids import OsEntropy
 from perdure.store.postgresql.connections import Connection, Connections, connect
 from perdure.store.postgresql.scope import Scope
+from perdure.store.postgresql.signals import wake
 
 log = logging.getLogger("perdure.store")
 
 PAUSE_SECONDS = 0.005  # between two notifications: what is committed in between shares the next
 AGAIN_SECONDS = 2.0  # after the connection that listens was lost
+WAKES_MOST = 1000  # runs whose signals came within one round; sweeps find the others
+SENT = "sent "  # what a notification begins with that goes on with the id of a run
 NOTIFY = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 """A hint that a crash takes away is no loss: its commit waits for no disk."""
+
+
+def channel_of(scope: Scope) -> str:
+    return "perdure_" + hashlib.sha256(f"{scope.schema}/{scope.namespace}".encode()).hexdigest()[:32]
 
 
 class Hints:
@@ -30,7 +38,9 @@ class Hints:
 
     def __init__(self, connections: Connections, scope: Scope) -> None:
         self._connections = connections
-        self._channel = "perdure_" + hashlib.sha256(f"{scope.schema}/{scope.namespace}".encode()).hexdigest()[:32]
+        self._scope = scope
+        self._channel = channel_of(scope)
+        self._to_wake: dict[str, None] = {}
         self._me = OsEntropy().bytes(8).hex()
         self._loop = asyncio.get_running_loop()
         self._callbacks: dict[object, Callable[[], None]] = {}
@@ -112,8 +122,28 @@ class Hints:
         self._spawn(self._listen())
 
     def _heard(self, _db: object, _pid: int, _channel: str, who: object) -> None:
-        if who != self._me:
+        if isinstance(who, str) and who.startswith(SENT):
+            self._wake_soon(who.removeprefix(SENT))
+        elif who != self._me:
             self._tell_all()
+
+    def _wake_soon(self, run_id: str) -> None:
+        """A signal was stored in a transaction of its sender, who must not touch the row of its run."""
+        if len(self._to_wake) < WAKES_MOST:
+            self._to_wake[run_id] = None
+            if len(self._to_wake) == 1:
+                self._spawn(self._wake_all())
+
+    async def _wake_all(self) -> None:
+        try:
+            for run_id in list(self._to_wake):  # nobody is asked twice for what comes meanwhile
+                await self._connections.write(partial(wake, scope=self._scope, run_id=run_id))
+                del self._to_wake[run_id]
+        except StoreError as error:  # the sweep wakes them
+            log.debug("what was sent to waiting runs is found by the next sweep: %s", error)
+        finally:
+            self._to_wake.clear()
+        self._tell_all()
 
     def _tell_all(self) -> None:
         for callback in list(self._callbacks.values()):

@@ -1,7 +1,8 @@
 """Inserts, reads and lists runs."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import asyncpg
 
@@ -18,6 +19,7 @@ from perdure.store.postgresql.columns import columns
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.generations import generations
 from perdure.store.postgresql.scope import Scope
+from perdure.store.postgresql.statements import Statements
 from perdure.store.protocol import Claimant, Loaded, Started, Summary
 from perdure.store.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
 from perdure.store.starts import started
@@ -32,11 +34,11 @@ WHOLE = Part(FIRST, 0, ALL_POSITIONS)
 # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def insert(db: Connection, scope: Scope, runs: Sequence[NewRun]) -> dict[str, Started]:
+async def insert(db: Statements, scope: Scope, runs: Sequence[NewRun]) -> dict[str, Started]:
     """The ids that are new. Of two with one id the first counts."""
     found = await db.fetch(scope.sql("runs", "insert"), scope.namespace, *columns(map(row_of, runs), 6), scope.now())
     by_id = {run.id: run for run in runs}
-    return {row["id"]: started(by_id[row["id"]], row["created_at"]) for row in found}
+    return {row[0]: started(by_id[row[0]], row[1]) for row in found}
 
 
 async def insert_claimed(db: Connection, scope: Scope, runs: Sequence[NewRun], now: Instant, claimant: Claimant) -> dict[str, Started]:
@@ -70,7 +72,7 @@ async def read_run(db: Connection, scope: Scope, run_id: str) -> RunRow | None:
     return None if row is None else as_run(row)
 
 
-async def read_runs(db: Connection, scope: Scope, run_ids: Sequence[str]) -> dict[str, RunRow]:
+async def read_runs(db: Statements, scope: Scope, run_ids: Sequence[str]) -> dict[str, RunRow]:
     return {row[0]: as_run(row) for row in await db.fetch(scope.sql("runs", "run"), scope.namespace, run_ids)}
 
 
@@ -79,7 +81,7 @@ async def locked(db: Connection, scope: Scope, run_id: str) -> RunRow | None:
     return None if row is None else as_run(row)
 
 
-def as_run(row: asyncpg.Record) -> RunRow:
+def as_run(row: Iterable[Any]) -> RunRow:
     return run_row(tuple(row)[:RUN_WIDTH])
 
 

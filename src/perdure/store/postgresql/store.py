@@ -12,6 +12,9 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
 from perdure.settings import DEFAULTS, Settings
+from perdure.store.callers.kinds import Caller
+from perdure.store.calls import StepTransaction
+from perdure.store.inside import Inside
 from perdure.store.pages import pages_of
 from perdure.store.postgresql import (
     checkpoints,
@@ -32,6 +35,7 @@ from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.connections import Committing, Connections, commit_as_asked
 from perdure.store.postgresql.foresight import Foresight
 from perdure.store.postgresql.hints import Hints
+from perdure.store.postgresql.inside import InsidePostgresql, identity_query
 from perdure.store.postgresql.looking import look
 from perdure.store.postgresql.moments import DatabaseClock
 from perdure.store.postgresql.places import locks_folder
@@ -39,6 +43,7 @@ from perdure.store.postgresql.renewer import Renewer
 from perdure.store.postgresql.row_reads import RowReads
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.starting import Starting
+from perdure.store.postgresql.step_transactions import OpenTransaction, StepTransactions
 from perdure.store.protocol import Checkpoint, Claimant, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
 from perdure.store.sending import keys_kept
 
@@ -87,6 +92,7 @@ class PostgresqlStore:
         self._starting = Starting(connections, self._scope)
         self._row_reads = RowReads(connections, self._scope)
         self._hints = Hints(connections, self._scope)
+        self._step_transactions = StepTransactions(connections, self._scope)
 
     async def _migrate(self, connections: Connections, create: bool, migrate: bool) -> None:
         status = await connections.read(lambda db: schema.read_status(db, self._scope))
@@ -106,6 +112,7 @@ class PostgresqlStore:
             await self._starting.close()
             await self._row_reads.close()
             await self._hints.close()
+            await self._step_transactions.close()
             await self._opened.close()
             await asyncio.get_running_loop().run_in_executor(None, self._renewer.close)
 
@@ -133,6 +140,14 @@ class PostgresqlStore:
     def shares_commits(self) -> bool:
         return False
 
+    @property
+    def performs_calls(self) -> bool:
+        return False  # a body that held the fence would hold up every run of its worker
+
+    async def begin(self, connection: type | None) -> StepTransaction:
+        self.connections.refuse_misuse()
+        return await self._step_transactions.begin(connection)
+
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def register(self, worker: WorkerRow, lease: Microseconds) -> None:
@@ -140,6 +155,8 @@ class PostgresqlStore:
 
     async def checkpoint(self, batch: Checkpoint) -> Committed:
         async with self._turn:  # on two connections the second might come first
+            if isinstance(batch.transaction, OpenTransaction):
+                return await batch.transaction.end(self.connections, self._scope, batch, self._pages)
             done = await checkpoints.checkpoint(self.connections, self._scope, self._foresight, batch, self._pages)
         if any(change.ending is not None for change in batch.changes):
             self._hints.tell()
@@ -224,6 +241,10 @@ class PostgresqlStore:
     async def send(self, signal: NewSignal, limit: int) -> None:
         await signals.send(self.connections, self._scope, signal, limit, self._keys_kept)
         self._hints.tell()
+
+    async def inside(self, caller: Caller) -> Inside:
+        row = await self.connections.read(lambda db: db.fetchrow(identity_query(self._scope)))
+        return InsidePostgresql(caller, self._scope, self._address.shown, tuple(row or ())[1:], self._keys_kept)
 
     async def run(self, run_id: str) -> RunRow | None:
         self.connections.refuse_misuse()

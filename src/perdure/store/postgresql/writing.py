@@ -6,9 +6,9 @@ from typing import Any
 from perdure.clock import SECOND, Instant
 from perdure.store.changes import NOTHING_KEPT, Rows
 from perdure.store.postgresql.columns import columns
-from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.looking import Seen, hear
 from perdure.store.postgresql.scope import Scope
+from perdure.store.postgresql.statements import Statements
 from perdure.store.protocol import Checkpoint
 from perdure.store.rows import Row
 
@@ -18,7 +18,7 @@ HISTORY_WIDTH = 13
 RARE = ("clear_strikes", "open_generation", "outdate", "meet", "tell_cancel", "forget_requests", "fail_attempt", "intend", "trouble")
 
 
-async def write_common(db: Connection, scope: Scope, batch: Checkpoint, rows: Rows, seen: Seen) -> bool:
+async def write_common(db: Statements, scope: Scope, batch: Checkpoint, rows: Rows, seen: Seen) -> bool:
     """The fence, records, what becomes of runs, attempts that are over, signals that were taken. False: the fence stood.
 
     Raises DivisionByZeroError where something is not as it was seen, or taken for granted.
@@ -59,7 +59,7 @@ def rare_rows(rows: Rows) -> dict[str, Sequence[Row]]:
     return {name: found for name, found in given.items() if found}
 
 
-async def write_rare(db: Connection, scope: Scope, rare: dict[str, Sequence[Row]]) -> None:
+async def write_rare(db: Statements, scope: Scope, rare: dict[str, Sequence[Row]]) -> None:
     for name, rows in rare.items():
         await db.executemany(scope.sql("checkpoints", name), rows)
     if "trouble" in rare:

@@ -5,21 +5,14 @@ import time
 
 import apsw
 
-from perdure.errors import PerdureError
 from perdure.model.records import NewRecord
-from perdure.store.calls import Call, CallSpoiled
+from perdure.store.calls import Call, CallSpoiled, NotAllowedInTransaction
 from perdure.store.sqlite.failures import concerns_all
 from perdure.store.sqlite.statements import fetch
 
 INSTRUCTIONS_BETWEEN_LOOKS = 1000  # of SQLite's virtual machine, between two looks at the clock
 _COMMENTS = re.compile(r"(\s|--[^\n]*(\n|$)|/\*.*?\*/)*", re.DOTALL)
 _NOT_ALLOWED = re.compile(r"(begin|commit|end|attach|detach|vacuum|pragma|rollback(?!\s+(transaction\s+)?to))\b", re.IGNORECASE)
-
-
-class NotAllowedInTransaction(PerdureError):
-    """A transactional step gave a statement that would end the transaction it runs in, or change more than rows."""
-
-    code = "not_allowed_in_transaction"
 
 
 class Calls:

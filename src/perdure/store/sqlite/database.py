@@ -10,7 +10,7 @@ import apsw
 from perdure.errors import NotAStore, StoreError, StoreFailed, StoreIsReadOnly, StoreNotFound, StoreUnavailable, UnsafeFileSystem
 from perdure.store.sqlite.failures import meaning_of
 from perdure.store.sqlite.filesystems import refuse_network_file_system
-from perdure.store.sqlite.holds import Identity, is_held, refuse_what_was_forked
+from perdure.store.sqlite.holds import Identity, is_held, refuse_after_pythons, refuse_what_was_forked
 from perdure.store.sqlite.statements import fetch
 
 MEMORY = ":memory:"
@@ -118,6 +118,7 @@ class Database:
 
     def _open(self, busy_seconds: float) -> apsw.Connection:
         refuse_what_was_forked(self.path)
+        refuse_after_pythons(self.path)
         flags = apsw.SQLITE_OPEN_READWRITE
         if self.is_memory or (self._may_create and self._identity is None):
             flags |= apsw.SQLITE_OPEN_CREATE  # only the first time: a file that was deleted since is not made anew

@@ -11,14 +11,19 @@ connections. So a store that is open while the process forks is refused in the c
 
 import errno
 import fcntl
+import gc
 import os
 import struct
 import sys
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from perdure.errors import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 Identity = tuple[int, int]
 SHARED_FIRST, SHARED_BYTES = 0x40000002, 510
@@ -35,6 +40,7 @@ class Hold:
 
 _holds: dict[Identity, Hold] = {}
 _of_the_parent: set[Identity] = set()
+_of_pythons: set[Identity] = set()  # stores that a connection of Python's own sqlite3 was seen to be open on
 _guard = threading.Lock()
 _watches = False
 
@@ -82,6 +88,40 @@ def let_go(identity: Identity) -> None:
         if hold is not None and not hold.holders:
             del _holds[identity]
             os.close(hold.descriptor)
+
+
+def refuse_beside_pythons(path: str) -> None:
+    """Before a connection of Python's sqlite3 to a store is used. Raises StoreError where this process has the store open."""
+    identity = identity_of(path)
+    with _guard:
+        if identity in _holds:
+            raise StoreError(
+                f"{path} is open in this process, by an Engine or a Client: a connection of Python's own sqlite3 would drop its locks. "
+                "Give the transaction to a Client that is not opened, in a process where none is; or bring a connection of apsw"
+            )
+        _of_pythons.add(identity)
+
+
+def refuse_after_pythons(path: str) -> None:
+    """Before the store is opened. Raises StoreError where Python's sqlite3, which was seen to have it open, has any connection left."""
+    if not _of_pythons or not os.path.exists(path) or identity_of(path) not in _of_pythons:
+        return
+    import sqlite3  # it is loaded: a connection of it was brought
+
+    if any(isinstance(one, sqlite3.Connection) and is_open(one) for one in gc.get_objects()):
+        raise StoreError(
+            f"this process has connections of Python's own sqlite3, and one to {path} was among them: it would drop the store's locks. "
+            "Close them first, or open the store in another process; to start and signal in a transaction it need not be open"
+        )
+    _of_pythons.discard(identity_of(path))
+
+
+def is_open(connection: "sqlite3.Connection") -> bool:
+    try:
+        connection.total_changes  # noqa: B018 - asked whether it answers
+    except Exception:  # put back: it is closed, or was never opened
+        return False
+    return True
 
 
 def is_held(identity: Identity) -> bool:

@@ -13,6 +13,7 @@ from perdure.model.generations import seed_of
 from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, RunRow
 from perdure.model.states import RunState
+from perdure.store.callers.kinds import SqliteStatements
 from perdure.store.generations import ALL_POSITIONS, FIRST, Part
 from perdure.store.protocol import Loaded, Summary
 from perdure.store.rows import INPUT_DAMAGED, STATES, attempt_row, input_checksum, record_row, run_row, summary_row
@@ -34,7 +35,7 @@ class Place:
     position: int
 
 
-def read_run(db: apsw.Connection, namespace: str, run_id: str) -> RunRow | None:
+def read_run(db: SqliteStatements, namespace: str, run_id: str) -> RunRow | None:
     rows = fetch(db, SQL["run"], (namespace, run_id))
     return run_row(rows[0]) if rows else None
 

@@ -3,6 +3,7 @@
 import apsw
 
 from perdure.clock import Clock
+from perdure.store.callers.kinds import SqliteStatements
 from perdure.store.migrations import known_migrations, pending_migrations, schema_status
 from perdure.store.protocol import SchemaStatus
 from perdure.store.sqlite.statements import change, fetch
@@ -16,7 +17,7 @@ CREATE_TABLE = (
 )
 
 
-def read_status(db: apsw.Connection) -> SchemaStatus:
+def read_status(db: SqliteStatements) -> SchemaStatus:
     """Raises SchemaTooNew, and StoreError where a migration was edited."""
     return schema_status(known_migrations(PACKAGE), applied(db))
 
@@ -33,7 +34,7 @@ def apply_pending(db: apsw.Connection, clock: Clock) -> None:
         change(db, "insert into perdure_migrations (number, name, checksum, applied_at) values (?, ?, ?, ?)", row)
 
 
-def applied(db: apsw.Connection) -> dict[int, tuple[str, str]]:
+def applied(db: SqliteStatements) -> dict[int, tuple[str, str]]:
     if not fetch(db, HAS_TABLE):
         return {}
     rows = fetch(db, "select number, name, checksum from perdure_migrations")

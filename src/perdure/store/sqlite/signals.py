@@ -6,6 +6,7 @@ import apsw
 
 from perdure.clock import Clock, Instant, Microseconds
 from perdure.model.runs import NewSignal
+from perdure.store.callers.kinds import SqliteStatements
 from perdure.store.protocol import BadItem
 from perdure.store.rows import signal_checksum
 from perdure.store.sending import is_known, key_of, refuse_full
@@ -18,7 +19,7 @@ WANTED = named_queries("requests")["addressed"]
 NOWHERE = (None, False, None, None, None, 0)  # how a run stands that does not exist
 
 
-def send(db: apsw.Connection, namespace: str, clock: Clock, signal: NewSignal, limit: int, keys_kept: Microseconds) -> None:
+def send(db: SqliteStatements, namespace: str, clock: Clock, signal: NewSignal, limit: int, keys_kept: Microseconds) -> None:
     """Decides first, then writes. Raises RunNotFound, RunEnded, InboxFull, BadItem."""
     key = key_of(signal)
     run = (namespace, signal.run_id)

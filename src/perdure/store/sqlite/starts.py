@@ -1,9 +1,8 @@
 """Starts runs, and claims them at once for a worker that asks for it."""
 
-import apsw
-
 from perdure.clock import Clock
 from perdure.model.runs import NewRun
+from perdure.store.callers.kinds import SqliteStatements
 from perdure.store.changes import history_row
 from perdure.store.protocol import BadItem, Claimant, Started
 from perdure.store.rows import input_checksum
@@ -18,7 +17,7 @@ INSERT_RUN = named_queries("runs")["insert"]
 INSERT_RECORD = named_queries("checkpoints")["insert_record"]
 
 
-def start(db: apsw.Connection, namespace: str, clock: Clock, run: NewRun, claimant: Claimant | None) -> Started:
+def start(db: SqliteStatements, namespace: str, clock: Clock, run: NewRun, claimant: Claimant | None) -> Started:
     """Nobody can have claimed a new run before, so neither can it be a suspect, nor is anything searched for."""
     if claimant is not None and checkpoint_of(db, namespace, claimant.incarnation) is None:
         claimant = None  # declared dead, or it has left

@@ -3,22 +3,24 @@
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import apsw
 
+from perdure.store.callers.kinds import SqliteStatements
 from perdure.store.sqlite.reading_damage import read_damaged
 
 Row = tuple[Any, ...]
 Values = tuple[Any, ...] | Mapping[str, Any]
 
 
-def fetch(db: apsw.Connection, statement: str, values: Values = ()) -> list[Row]:
+def fetch(db: SqliteStatements, statement: str, values: Values = ()) -> list[Row]:
     """A text that is no UTF-8 comes as DamagedText: it hides nothing that stands beside it."""
     try:
-        return db.execute(statement, values).fetchall()
-    except UnicodeDecodeError as error:
-        return list(read_damaged(db, statement, values, error))
+        rows: list[Row] = db.execute(statement, values).fetchall()
+    except UnicodeDecodeError as error:  # of apsw; others say it in their own way
+        return list(read_damaged(cast(apsw.Connection, db), statement, values, error))
+    return rows
 
 
 def fetch_page(
@@ -54,7 +56,7 @@ def size_of(row: Row) -> int:
     return sum(len(value) for value in row if type(value) is bytes)
 
 
-def change(db: apsw.Connection, statement: str, values: Values = ()) -> int:
+def change(db: SqliteStatements, statement: str, values: Values = ()) -> int:
     """How many rows were changed."""
     before = db.total_changes()
     db.execute(statement, values).fetchall()

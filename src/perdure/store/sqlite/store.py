@@ -13,6 +13,9 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
 from perdure.settings import DEFAULTS, Settings
+from perdure.store.callers.kinds import Caller
+from perdure.store.calls import StepTransaction
+from perdure.store.inside import Inside
 from perdure.store.pages import pages_of
 from perdure.store.protocol import Checkpoint, Claimant, Committed, Loaded, Outlook, SchemaStatus, Started, Summary, Survey
 from perdure.store.sending import keys_kept
@@ -35,6 +38,7 @@ from perdure.store.sqlite import (
     workers,
 )
 from perdure.store.sqlite.database import Database
+from perdure.store.sqlite.inside import InsideSqlite
 from perdure.store.sqlite.runner import Runner
 from perdure.store.sqlite.threads import ThreadRunner
 
@@ -122,6 +126,13 @@ class SqliteStore:
     @property
     def shares_commits(self) -> bool:
         return True
+
+    @property
+    def performs_calls(self) -> bool:
+        return True  # one connection writes: a step that had it for longer would hold up everybody
+
+    async def begin(self, connection: type | None) -> StepTransaction:  # noqa: ARG002 - refused whatever it is
+        raise StoreError("on SQLite a transactional step is performed by the checkpoint that records it")
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,6 +244,9 @@ class SqliteStore:
             signals.send, namespace=self._namespace, clock=self._clock, signal=signal, limit=limit, keys_kept=self._keys_kept
         )
         await self.runner.write(function)
+
+    async def inside(self, caller: Caller) -> Inside:
+        return InsideSqlite(caller, self._database, self._namespace, self._clock, self._keys_kept)
 
     async def run(self, run_id: str) -> RunRow | None:
         return await self.runner.read(partial(runs.read_run, namespace=self._namespace, run_id=run_id))

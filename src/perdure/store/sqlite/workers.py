@@ -7,6 +7,7 @@ import apsw
 
 from perdure.clock import Clock, Microseconds
 from perdure.model.runs import WorkerRow
+from perdure.store.callers.kinds import SqliteStatements
 from perdure.store.poison import poison
 from perdure.store.protocol import STRIKES_ALONE, STRIKES_MOST, Checkpoint, FenceLost, NotNext
 from perdure.store.rows import worker_row
@@ -30,7 +31,7 @@ def pass_fence(db: apsw.Connection, namespace: str, clock: Clock, batch: Checkpo
     )
 
 
-def checkpoint_of(db: apsw.Connection, namespace: str, incarnation: str) -> int | None:
+def checkpoint_of(db: SqliteStatements, namespace: str, incarnation: str) -> int | None:
     rows = fetch(db, SQL["fence"], (namespace, incarnation))
     return rows[0][1] if rows and rows[0][0] == "live" else None
 

@@ -1,7 +1,7 @@
 -- name: send
--- Stores it once per key, if the run has not ended and its inbox is not full, and makes the run due if nobody owns it. Tells how the run stood,
--- whether the key was known, how many signals waited, whether this one was stored, whether the run is due by it, and whether the signal of a
--- key that was known still waits.
+-- Stores it once per key, if the run has not ended and its inbox is not full, and, if $11, makes the run due if nobody owns it. Tells how the
+-- run stood, whether the key was known, how many signals waited, whether this one was stored, whether the run is due by it, and whether the
+-- signal of a key that was known still waits.
 with run as (
     select state, generation, coalesce($9::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) as now
     from perdure.runs where namespace = $1 and id = $2
@@ -28,7 +28,7 @@ with run as (
     returning 1
 ), woken as (
     update perdure.runs set wake_at = run.now from run
-    where namespace = $1 and id = $2 and (runs.state = 'waiting') is true and (wake_at is null or wake_at > run.now) and exists (select 1 from stored)
+    where $11::boolean and namespace = $1 and id = $2 and (runs.state = 'waiting') is true and (wake_at is null or wake_at > run.now) and exists (select 1 from stored)
     returning 1
 )
 select run.state, is_known, coalesce(waiting.last - waiting.first + 1, 0), exists (select 1 from stored), exists (select 1 from woken),
@@ -44,6 +44,12 @@ set wishes = wishes + 1,
     wake_at = case when state = 'waiting'
         then least(wake_at, coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)) else wake_at end
 where namespace = $1 and id = $2 and ended_at is null;
+
+-- name: wake
+-- A waiting run that nobody owns becomes due, if it is not; for a signal that was stored in a transaction of its sender.
+update perdure.runs set wake_at = coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
+where namespace = $1 and id = $2 and state = 'waiting'
+    and (wake_at is null or wake_at > coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint));
 
 -- name: take_back
 -- One row if the signal still waits for a run that has ended or is gone: it was sent in vain, and its key is free.
