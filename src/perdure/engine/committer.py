@@ -94,6 +94,7 @@ class Committer:
         self._room: Callable[[], int] = lambda: 0
         self._is_alone: Callable[[], bool] = lambda: False
         self._wants_claims = False
+        self._others_wait = False
         self._wants_owned = False
         self._is_scheduled = False
         self._is_in_doubt = False
@@ -222,13 +223,16 @@ class Committer:
 
     @property
     def takes_more(self) -> bool:
-        """Whether nothing waits for room, neither to be claimed nor to be written."""
-        return self.is_available and not self._wants_claims and len(self._dirty) < 2 * self._settings.batch_rows
+        """Whether, for all that is known, nobody waits to be claimed for whom there was no room."""
+        return self.is_available and not self._others_wait
 
     def _take_claims(self) -> Claims | None:
         backlog = len(self._dirty)  # first things first: what waits to be written holds memory until it is
         room = min(self._settings.claim_page, self._room(), 2 * self._settings.batch_rows - backlog)
-        if not self._wants_claims or room <= 0:
+        if not self._wants_claims:
+            return None
+        if room <= 0:
+            self._others_wait = True
             return None
         self._wants_claims = False
         return Claims(room, self._workflows, self._python, self._is_alone())
@@ -337,6 +341,8 @@ class Committer:
         self.is_available = True
         self._number = batch.number
         self.checkpoints += 1
+        if batch.claims is not None:
+            self._others_wait = done.has_more
         for run_id, damage in done.set_aside.items():
             log.error("run %s is quarantined, nothing of it is lost: %s", run_id, damage)
         self._outcomes.committed(batch, done)

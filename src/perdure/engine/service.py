@@ -150,7 +150,7 @@ class Engine(Client):
             self.worker.claim_soon()  # it left meanwhile, or is parked
 
     def _will_tell(self, run_id: str) -> bool:
-        return self._worker is not None and run_id in self._worker.live
+        return self._worker is not None and (run_id in self._worker.live or run_id in self._worker.starting.under_way)
 
     def _signalled(self, run_id: str) -> None:
         if not self.worker.signalled(run_id):
