@@ -2,7 +2,6 @@
 
 import ast
 import io
-import os
 import re
 import sys
 import tokenize
@@ -17,7 +16,11 @@ FILE_LINES_MOST = 400
 FUNCTION_LINES_MOST = 60
 SAYS_NOTHING = {"base", "common", "core", "general", "helper", "helpers", "misc", "shared", "util", "utilities", "utils"}
 ONLY_IMPORTED_BY_OTHERS = {("src/perdure/testing/pytest_plugin.py", "pytest"): "pytest imports it, and nothing else does"}
-EXTRAS = {"src/perdure/store/postgresql/": "asyncpg"}
+EXTRAS = {
+    "src/perdure/store/postgresql/": "asyncpg",
+    "src/perdure/store/postgresql/drivers/of_psycopg.py": "psycopg",
+    "src/perdure/store/postgresql/drivers/of_sqlalchemy.py": "sqlalchemy",
+}
 """Rooms that are entered only by those who have installed the extra, and what it brings."""
 INSTALLED_WITH_CORE = {"apsw", "click", "perdure", "pydantic", "pydantic_core", "typing_extensions"}
 RUNS_STORED_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
@@ -71,10 +74,14 @@ def needs_the_core_only(source: Source) -> Iterator[str]:
     """At the top of a module only what a plain `pip install perdure` brings; extras are imported where they are used."""
     for node in source.tree.body:
         for module in imported_modules(node):
-            if (source.path, module) in ONLY_IMPORTED_BY_OTHERS or EXTRAS.get(f"{os.path.dirname(source.path)}/") == module:
+            if (source.path, module) in ONLY_IMPORTED_BY_OTHERS or is_of_an_extra(source.path, module):
                 continue
             if module not in INSTALLED_WITH_CORE and module not in sys.stdlib_module_names:
                 yield f"{source.path}:{node.lineno} imports {module}, which is not installed with the core, at the top"
+
+
+def is_of_an_extra(path: str, module: str) -> bool:
+    return any(module == brought and path.startswith(room) for room, brought in EXTRAS.items())
 
 
 def never_runs_stored_code(source: Source) -> Iterator[str]:

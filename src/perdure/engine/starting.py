@@ -28,6 +28,7 @@ class Starting:
         self._python = python
         self._room = room
         self._began = began
+        self._settled: asyncio.Future[None] | None = None
 
     async def start(self, run: NewRun) -> Started:
         """Where others wait to be claimed, it waits with them."""
@@ -40,19 +41,32 @@ class Starting:
         try:
             started = await self._store.start(run, claimant)
         except BaseException:
-            self.under_way.discard(run.id)
+            self._has_come(run.id)
             self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone
             raise
         if started.claimed is not None:
             asyncio.get_running_loop().call_soon(self._begin, started.claimed)
             return started
-        self.under_way.discard(run.id)
+        self._has_come(run.id)
         if started.row.owner is None:
             self._committer.want_claims()
         elif started.row.owner == claimant.incarnation:
             self._committer.want_owned()  # it may be that the reply to an earlier start was lost
         return started
 
+    async def settle(self) -> None:
+        """Return when nothing that may be mine is under way."""
+        while self.under_way:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
+
     def _begin(self, claimed: Claimed) -> None:
-        self.under_way.discard(claimed.row.id)
-        self._began(claimed)
+        """Of a life that is over it is claimed like others that nobody holds."""
+        self._has_come(claimed.row.id)
+        if claimed.row.owner == self._incarnation():
+            self._began(claimed)
+
+    def _has_come(self, run_id: str) -> None:
+        self.under_way.discard(run_id)
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)

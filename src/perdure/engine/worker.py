@@ -72,7 +72,7 @@ class Worker:
         self._clock_steps = ClockSteps(ports.clock, self.loop, settings.clock_step_seconds)
         self._suspects = Suspects(settings, self.loop, self._crumbs, self.live, self._committer.want_claims)
         self._loading = Loading(store, self.loop, settings, self._loaded, self._spawn)
-        self.starting = Starting(store, self._committer, lambda: self.incarnation, self._python, self._room, self._began)
+        self.starting = Starting(store, self._committer, lambda: self.incarnation, self._python, self._room, self._claimed)
         self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, store, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
@@ -167,6 +167,7 @@ class Worker:
             for run in list(self.live.values()):
                 self._hand_over(run)
             await self._committer.settle()
+            await self.starting.settle()
             if not self.live:
                 return
 
@@ -307,11 +308,6 @@ class Worker:
         if run.released:
             self._attempts.begin_released(run)
 
-    def _began(self, claimed: Claimed) -> None:
-        """Of another life, or while this one ends, it is claimed like others that nobody holds."""
-        if claimed.row.owner == self.incarnation and not self._is_stopping:
-            self._claimed(claimed)
-
     def _claimed(self, claimed: Claimed) -> None:
         try:
             self._hold(claimed)
@@ -325,7 +321,9 @@ class Worker:
         if row.id in self.live or row.id in self._loading.wanted:
             return
         self._ports.reached("run.claimed")
-        if claimed.started is not None:
+        if claimed.started is not None and self._is_stopping:
+            self._hand_over(self._enliven(row))
+        elif claimed.started is not None:
             self._activation.first(self._enliven(row), claimed.started)
         elif claimed.loaded is not None:
             self._loading.replay_begins(claimed.loaded)

@@ -168,7 +168,7 @@ async def test_what_a_life_has_committed_is_not_reported_to_the_next_one(stage: 
             asyncio.get_running_loop().call_soon(engine.worker._fenced, before)
 
     stage.on_answer = end_this_life
-    run = await engine.start(flow)
+    run = await (await stage.client()).start(flow)
     await stage.until(lambda: engine.worker.incarnation not in ("", before))
 
     assert run.id not in engine.worker.live
