@@ -124,7 +124,7 @@ WITHOUT_STORE = {
     "demo",
     "check",
     "dev",
-}  # `check` only reads code then; `dev` takes one of its own, and waits for better code
+}  # `check` only reads code then; `dev` takes one of its own, and what its worker makes of others is in test_dev.py
 MAKES_STORES = {"db migrate", "worker"}
 
 
