@@ -70,7 +70,7 @@ ARGUMENTS: dict[tuple[str, str], list[Bad]] = {
     ("check", "histories"): [(["app.py", "nowhere.json"], USAGE)],  # what it finds in files is no bad input
     ("completion", "shell"): [(["tcsh"], USAGE), ([""], USAGE), ([], USAGE)],
     ("db backup", "target"): [
-        (["app.py"], UNREACHABLE), (["nowhere/copy.db"], UNREACHABLE), (["."], USAGE), ([""], UNREACHABLE), ([], USAGE),
+        (["app.py"], USAGE), (["nowhere/copy.db"], USAGE), (["."], USAGE), ([""], USAGE), ([], USAGE),
     ],
     ("dev", "apps"): [([], USAGE)],
     ("run signal", "topic"): [(["order-1", LONG], USAGE), (["order-1", ""], USAGE), (["order-1", CONTROL], USAGE), (["order-1"], USAGE)],
