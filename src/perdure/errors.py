@@ -33,6 +33,8 @@ PerdureError
 from datetime import timedelta
 from typing import ClassVar
 
+from perdure.clock import to_microseconds
+
 
 class PerdureError(Exception):
     """What every error of perdure derives from. `code` is stable; the text is for people."""
@@ -155,13 +157,17 @@ class CompensationFailed(PerdureError, ExceptionGroup[Exception]):
 
 
 class RetryAfter(PerdureError):
-    """Raise it in a step to be tried again after `delay` (a timedelta or seconds) rather than after the usual back-off."""
+    """Raise it in a step to be tried again after `delay` (a timedelta or seconds) rather than after the usual back-off.
+
+    A delay that has passed already means at once. Raises ValueError for one that is no number, endless or longer than 365,000 days.
+    """
 
     code = "retry_after"
 
     def __init__(self, delay: timedelta | float, reason: str = "") -> None:
         super().__init__(delay, reason)
-        self.delay = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        length = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        self.delay = timedelta(microseconds=to_microseconds(0 if length < 0 else delay, "delay"))
         self.reason = reason
 
     def __str__(self) -> str:

@@ -359,6 +359,33 @@ async def test_b52_cancelled_again_and_again_by_two_clients_it_is_cancelled_once
     assert told == ["first", "clean-up"]
 
 
+@workflow
+async def waits_behind_a_shield() -> None:
+    inner, cancels = asyncio.create_task(asyncio.sleep(HOUR)), 0
+    while not inner.done():
+        try:
+            await asyncio.shield(inner)
+        except asyncio.CancelledError:
+            cancels += 1
+            set_status(cancels)
+
+
+async def test_b55_cancelled_again_and_again_behind_a_shield_it_is_told_once_and_spins_no_more_than_a_run_at_rest(stage: Stage) -> None:
+    engine = await stage.engine(waits_behind_a_shield)
+    run = await engine.start(waits_behind_a_shield, id="order-1")
+    await stage.until_parked(engine, run)
+    other = await stage.client()
+
+    for _ in range(5):
+        await asyncio.gather(*(one.run("order-1").cancel(grace=100) for one in (engine, other)))
+        await stage.until_parked(engine, run)
+
+    stage.skip(101)
+    await is_cancelled(run)
+    assert (await run.status()).note == 1
+    assert await kinds(run) == ["started", "cancel", "cancelled"]
+
+
 async def test_a_run_that_has_ended_otherwise_cannot_be_cancelled_and_stays_as_it_is(stage: Stage) -> None:
     engine = await stage.engine(receives)
     run = await engine.start(receives)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
 
@@ -42,16 +43,17 @@ APP = """
 class Development:
     """`perdure dev app.py` in a folder of its own, in a pipe: a line for each change."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, app: str = APP, store: str = "sqlite:///store.db", says: str = "runs app.py") -> None:
         self.folder = folder
         self.app = folder / "app.py"
-        self.app.write_text(dedent(APP))
-        self.environment = os.environ | {"PERDURE_STORE": f"sqlite:///{folder / 'store.db'}"}
+        if app:
+            self.app.write_text(dedent(app))
+        self.environment = os.environ | {"PERDURE_STORE": store}
         with (folder / "said").open("wb") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "perdure", "dev", "app.py"], cwd=folder, env=self.environment, stdout=said, stderr=said
             )
-        self.until(lambda: "runs app.py" in self.said, "the worker is ready")
+        wait_until(lambda: says in self.said, says, told=lambda: self.said)
 
     @property
     def said(self) -> str:
@@ -72,6 +74,10 @@ class Development:
         wait_until(lambda: condition() or self.process.poll() is not None, what, told=lambda: self.said)
         assert self.process.poll() is None, f"it has ended:\n{self.said}"
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
     @property
     def workers(self) -> list[str]:
         return re.findall(r"^worker (\d+) runs app.py", self.said, re.MULTILINE)
@@ -79,10 +85,8 @@ class Development:
 
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Development]:
-    development = Development(tmp_path)
-    yield development
-    development.process.kill()
-    development.process.wait()
+    with closing(Development(tmp_path)) as development:
+        yield development
 
 
 def test_changed_code_runs_in_a_new_worker_and_runs_go_on_where_they_were(dev: Development) -> None:
@@ -121,6 +125,21 @@ def test_code_that_fails_when_it_is_imported_is_shown_until_it_is_mended(dev: De
     dev.run("run", "start", "flow", "--id", "r")
     dev.run("run", "signal", "r", "go")
     assert dev.run("run", "wait", "r", "--timeout", "30").strip() == '"firstORIGINAL"'
+
+
+def test_an_app_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    with closing(Development(tmp_path, app="", says="save a file to start it anew")) as dev:
+        assert "there is no file app.py" in dev.said
+        dev.write(dedent(APP))
+
+        dev.until(lambda: "runs app.py" in dev.said, "the worker is ready")
+
+
+@pytest.mark.parametrize("store", ["nonsense", "sqlite:///no/such/folder.db"], ids=["no address", "no folder"])
+def test_a_store_that_no_code_can_mend_ends_it(tmp_path: Path, store: str) -> None:
+    with closing(Development(tmp_path, store=store, says="error: ")) as dev:
+        assert dev.process.wait(30) == 5
+        assert "save a file" not in dev.said
 
 
 def test_a_new_file_beside_the_app_counts_as_a_change(dev: Development) -> None:

@@ -100,6 +100,15 @@ async def test_a_client_refuses_a_store_that_does_not_exist_and_makes_none(stage
     assert list(stage.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["engine", "client"])
+async def test_what_is_no_regular_file_is_refused_and_not_touched(stage: Stage, kind: str) -> None:
+    os.mkfifo(stage.path)
+    for path in (stage.path, "/dev/null", str(stage.folder)):
+        with pytest.raises(StoreNotFound, match=f"{path} is no regular file"):
+            await opened(kind, f"sqlite:///{path}")
+    assert [one.name for one in stage.folder.iterdir()] == [Path(stage.path).name]
+
+
 async def test_a_client_refuses_an_empty_file(stage: Stage) -> None:
     Path(stage.path).touch()
     with pytest.raises(StoreNotFound, match="there is no store at"):

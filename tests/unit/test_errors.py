@@ -1,6 +1,7 @@
 """Every error has a code of its own, says what it is, and stands in the tree that the module draws."""
 
 import inspect
+import math
 from datetime import timedelta
 
 import pytest
@@ -41,3 +42,14 @@ def test_the_words_of_errors_with_parts() -> None:
     assert str(StepFailed("a.B", "")) == "a.B"
     assert str(RetryAfter(5)) == "asked to be tried again after 0:00:05"
     assert RetryAfter(5).delay == timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("delay", [math.inf, math.nan, 1e300, timedelta.max, timedelta(days=365_001)], ids=str)
+def test_a_delay_that_no_clock_reaches_is_refused_where_it_is_given(delay: float | timedelta) -> None:
+    with pytest.raises(ValueError, match="delay"):
+        RetryAfter(delay)
+
+
+@pytest.mark.parametrize("delay", [-1, -0.5, timedelta(days=-1), timedelta.min], ids=str)
+def test_a_delay_that_has_passed_means_at_once(delay: float | timedelta) -> None:
+    assert RetryAfter(delay).delay == timedelta(0)

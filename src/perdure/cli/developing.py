@@ -16,8 +16,11 @@ STOP_SECONDS = 3.0  # for steps under way, when the code has changed; then they 
 RESTART_SECONDS = 1.0
 
 
+_NOTHING_TO_SAVE = (Exit.UNREACHABLE, Exit.DENIED)  # of a store: no code mends it
+
+
 class Development:
-    """One worker at a time. Neither a mistake in the code nor the death of the worker ends it: only a signal does."""
+    """One worker at a time. Neither a mistake in the code nor its death ends all: only a signal does, and a store that is of no use."""
 
     def __init__(self, arguments: Sequence[str], folders: Sequence[str], view: View) -> None:
         self._arguments = arguments
@@ -28,19 +31,23 @@ class Development:
         self._signals: list[signal.Signals] = []
         self._child: Child | None = None
         self._seen: Seen = {}
+        self._has_served = False
+        self._refusal: int | None = None
 
     async def run(self) -> int:
-        """Until a signal comes; the exit status."""
+        """Until a signal comes, or the first worker finds that its store cannot be used; the exit status."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._received, number)
         self._seen = await asyncio.to_thread(look, self._folders)
         watching = loop.create_task(self._watch())
         try:
-            while not self._stop_asked.is_set():
+            while not self._stop_asked.is_set() and self._refusal is None:
                 await self._live()
         finally:
             watching.cancel()
+        if self._refusal is not None:
+            return self._refusal
         return Exit.INTERRUPTED if signal.SIGINT in self._signals else Exit.OK
 
     def _received(self, number: signal.Signals) -> None:
@@ -68,7 +75,9 @@ class Development:
         code = await ended
         if self._stop_asked.is_set() or self._has_changed.is_set():
             return
-        if code < 0:
+        if code in _NOTHING_TO_SAVE and not self._has_served:
+            self._refusal = code
+        elif code < 0:
             self._view.note(f"the worker {ended_how(code)}; its runs go on in the next one")
             await self._first_of(None, self._has_changed, self._stop_asked, seconds=RESTART_SECONDS)
         else:
@@ -86,6 +95,7 @@ class Development:
 
     async def _say_ready(self, child: Child) -> None:
         await child.is_ready.wait()
+        self._has_served = True
         self._view.note(f"worker {child.pid} runs {self._arguments[0]}; Ctrl-C ends it")
 
     # ── the code ─────────────────────────────────────────────────────────────────────────────────────────────────────

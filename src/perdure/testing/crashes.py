@@ -11,7 +11,7 @@ from perdure.model.records import Record
 from perdure.store.protocol import Checkpoint, Committed
 from perdure.testing.harness import NotEnded, VirtualEngine
 from perdure.testing.mortal import Watch
-from perdure.testing.scenarios import RUN_ID, Ending, Prepare, Scenario, Signal, plan, shortened
+from perdure.testing.scenarios import RUN_ID, Ending, Prepare, Scenario, Signal, checked_signals, plan, shortened
 
 KILLS_MOST = 2000
 _DIFFERENCES_SHOWN = 10
@@ -62,6 +62,7 @@ async def crash_everywhere(
     workflows that the engine also runs. `folder`: keep the stores in files there, opened anew after each kill, instead of in memory.
     """
     scenario = Scenario(workflow, args, kwargs, prepare, start, real_steps, patience, others, folder)
+    checked_signals(signals)
     observer = Observer()
     undisturbed = await _play(scenario, signals, observer.watch)
     if isinstance(undisturbed.error, NotEnded):

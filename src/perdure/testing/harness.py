@@ -70,7 +70,10 @@ class VirtualEngine(MortalEngine):
 
         Planned calls (`at`) come before timers of the same moment. When it returns, every run has settled.
         """
-        asked = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        try:
+            asked = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        except OverflowError as error:
+            raise ValueError(f"skip() cannot go as far as {days} days, {hours} hours, {minutes} minutes, {seconds} seconds") from error
         total = to_microseconds(asked) + (0 if duration is None else to_microseconds(duration))
         await self._move(self._virtual.now() + total)
 
@@ -88,6 +91,7 @@ class VirtualEngine(MortalEngine):
 
     async def finish(self, run: Run[T]) -> T:
         """Let as much time pass as this run needs to end, and give its result or raise what ended it. Raises NotEnded."""
+        expect_run(run, "finish()")
         self._moving += 1
         try:
             for _ in range(MOMENTS_MOST):
@@ -158,6 +162,8 @@ class VirtualEngine(MortalEngine):
 
         `each` gives one outcome per attempt, in order; an attempt too many fails with an AssertionError. `takes`: so much virtual time.
         """
+        if not isinstance(step, Step):
+            raise TypeError(f"fake() takes a step, a function with @step above it, not {step!r}")
         if (len(outcome) == 1) == (each is not None):
             raise TypeError("fake() takes one outcome, or each=[…] with one for every attempt")
         self.doubles.fake(step, outcome if each is None else list(each), repeats=each is None, takes=takes)
@@ -168,6 +174,7 @@ class VirtualEngine(MortalEngine):
 
     async def export(self, run: Run) -> bytes:
         """The run's history as a file, for `testing.replay` and `perdure check`: keep it beside the tests as a golden history."""
+        expect_run(run, "export()")
         await self.settle()
         return write_export(await self._history(run.id))
 
@@ -219,6 +226,11 @@ class VirtualEngine(MortalEngine):
             f"run {run_id} has not ended, it is {status.state} and waits for: {waits}. "
             f"Time stands still at {self.now:%Y-%m-%d %H:%M:%S} UTC: let it pass with engine.skip(…), or send what it waits for"
         )
+
+
+def expect_run(given: object, call: str) -> None:
+    if not isinstance(given, Run):
+        raise TypeError(f"{call} takes the run that start() gave, or engine.run(id), not {given!r}")
 
 
 engine = VirtualEngine

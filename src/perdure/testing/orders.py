@@ -10,7 +10,7 @@ from perdure.model.states import RunState
 from perdure.run import Run
 from perdure.testing.doubles import Call
 from perdure.testing.harness import VirtualEngine
-from perdure.testing.scenarios import Ending, Prepare, Scenario, Signal, send
+from perdure.testing.scenarios import Ending, Prepare, Scenario, Signal, checked_signals, send
 
 ORDERS_MOST = 1000
 EVENTS_MOST = 100_000  # of one play
@@ -38,6 +38,7 @@ async def every_order(
     its thread, nothing comes: fake it. Raises ValueError above `orders_most`. `others`: workflows that the engine also runs.
     """
     scenario = Scenario(workflow, args, kwargs, prepare, start, real_steps, patience, others)
+    checked_signals(signals)
     endings: list[Ending] = []
     path: list[int] | None = []
     while path is not None:

@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from perdure.authoring.workflow import Workflow
-from perdure.clock import Duration
+from perdure.clock import Duration, to_microseconds
 from perdure.errors import RunCancelled, RunEnded, RunFailed
 from perdure.run import Run, RunRecord
 from perdure.testing.doubles import Call
@@ -106,6 +106,15 @@ async def _ended(drive: Awaitable[Any]) -> tuple[Any, BaseException | None]:
         return None, error.__cause__ or error
     except (RunCancelled, NotEnded) as error:
         return None, error
+
+
+def checked_signals(given: Sequence[Signal]) -> Sequence[Signal]:
+    """Raises TypeError for what is none, ValueError for a moment that is none: before anything runs."""
+    for one in given:
+        if not isinstance(one, Signal):
+            raise TypeError(f"signals=[Signal(topic, payload, after=…)] holds {one!r}, which is no perdure.testing.Signal")
+        to_microseconds(one.after, f"Signal({one.topic!r}).after")
+    return given
 
 
 def plan(engine: VirtualEngine, signals: Sequence[Signal]) -> None:

@@ -98,7 +98,7 @@ async def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_folder_is_no_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreNotFound, match="is a folder"):
+    with pytest.raises(StoreNotFound, match="is no regular file"):
         await store_at(tmp_path).open(create=True, migrate=True)
 
 

@@ -18,8 +18,9 @@ def dev(choices: Choices, apps: tuple[str, ...], folders: tuple[str, ...]) -> in
     """Run the workflows of each APP (file.py, package.module, either with :list behind it) while you write them.
 
     When a .py file beside them changes, the runs are handed over to a new worker with the new code and go on where they
-    were. Code with a mistake in it is shown, and the worker keeps what it has until you save again. A run that no longer
-    fits its history is quarantined with the difference: change the code back, then `perdure run resume ID`.
+    were. Code with a mistake in it is shown, and the worker keeps what it has until you save again; an APP that cannot be
+    imported, or is not there yet, is waited for. A run that no longer fits its history is quarantined with the
+    difference: change the code back, then `perdure run resume ID`.
 
     Shows, as it happens, runs by state, what each waits for, steps under way, retries and errors: a table on a terminal
     (with perdure[cli] installed), else a line for each change. Without a store it uses ./perdure-dev.db.

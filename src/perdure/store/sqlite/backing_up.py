@@ -5,7 +5,7 @@ from pathlib import Path
 
 import apsw
 
-from perdure.errors import StoreError, StoreNotFound
+from perdure.errors import BadInput, StoreError
 from perdure.store.sqlite.database import BUSY_SECONDS, Database, patience, refuse_foreign_database
 from perdure.store.sqlite.failures import meaning_of
 from perdure.store.sqlite.statements import fetch
@@ -15,13 +15,14 @@ def back_up(path: str, target: str) -> int:
     """One moment of the store, all that was acknowledged before the call included, in a new file; its size in bytes.
 
     Workers go on meanwhile. The file is complete, checked and on disk when it has its name. In it all workers are dead: their leases
-    are of the original. Raises StoreNotFound, NotAStore, StoreError where the target exists or cannot be written.
+    are of the original. Raises StoreNotFound, NotAStore, BadInput where the target exists or its folder does not, StoreError where it
+    cannot be written.
     """
     place = Path(target).absolute()
     if os.path.lexists(place):
-        raise StoreError(f"{place} exists; choose a new name, for a backup never writes over anything")
+        raise BadInput(f"{place} exists; choose a new name, for a backup never writes over anything")
     if not place.parent.is_dir():
-        raise StoreNotFound(f"there is no folder {place.parent}; create it, or correct the name")
+        raise BadInput(f"there is no folder {place.parent}; create it, or correct the name")
     database = Database(path)
     database.examine(create=False)
     partial = place.with_name(f"{place.name}.partial")

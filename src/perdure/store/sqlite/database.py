@@ -63,8 +63,8 @@ class Database:
         folder = os.path.dirname(self.path)
         if not os.path.isdir(folder):
             raise StoreNotFound(f"there is no folder {folder}; create it, or correct the address")
-        if os.path.isdir(self.path):
-            raise StoreNotFound(f"{self.path} is a folder, not a file")
+        if os.path.exists(self.path) and not os.path.isfile(self.path):  # a folder, a pipe, a device
+            raise StoreNotFound(f"{self.path} is no regular file; correct the address")
         refuse_network_file_system(self.path)
         if not create and not (os.path.exists(self.path) and os.stat(self.path).st_size):
             raise StoreNotFound(f"there is no store at {self.path}; start an Engine there, or run `perdure db migrate`, to create it")
