@@ -27,6 +27,7 @@ import asyncpg
 FOLDER = "PERDURE_TEST_POSTGRESQL"  # where a run keeps its server; set by whoever begins the run, inherited by its workers
 GIVEN = "PERDURE_TEST_POSTGRESQL_BIN"  # programs of another version to test with
 UNPRIVILEGED = "nobody"
+PORT_TRIES = 5
 SETTINGS = {
     "fsync": "off",  # no test pulls the plug of this server; those that kill it keep what the kernel was given
     "max_connections": "200",
@@ -130,28 +131,26 @@ def start(folder: Path, given: Mapping[str, str] = SETTINGS) -> tuple[Server, su
     subprocess.run([str(programs / "initdb"), *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **identity)
     access = data / "pg_hba.conf"
     access.write_text(f"host all checked 127.0.0.1/32 scram-sha-256\n{access.read_text()}")  # the others are trusted
-    port = free_port()
     settings = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
-    command = [
-        str(programs / "postgres"),
-        "-D",
-        str(data),
-        "-p",
-        str(port),
-        "-k",
-        str(folder),
-        "-c",
-        "listen_addresses=127.0.0.1",
-        *settings,
-    ]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, start_new_session=True, **identity)
-    ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-    while subprocess.run(ready, check=False, cwd="/").returncode:
+    for _ in range(PORT_TRIES):  # between our look and its own somebody else may take the port
+        port = free_port()
+        options = ["-D", str(data), "-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", *settings]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [str(programs / "postgres"), *options], cwd="/", stdout=log, stderr=log, start_new_session=True, **identity
+            )
+        if is_ready(server, [str(programs / "pg_isready"), "-q", "-h", str(folder), "-p", str(port)]):
+            return Server("127.0.0.1", port, "perdure", str(folder)), server
+    raise RuntimeError(f"the server ended at once: {(folder / 'log').read_text()}")
+
+
+def is_ready(server: "subprocess.Popen[bytes]", ask: list[str]) -> bool:
+    """Wait until it is; False if it has ended. It is asked by the socket in its own folder: at the port somebody else might answer."""
+    while subprocess.run(ask, check=False, cwd="/").returncode:
         if server.poll() is not None:
-            raise RuntimeError(f"the server ended at once: {(folder / 'log').read_text()}")
+            return False
         select.select([], [], [], 0.02)
-    return Server("127.0.0.1", port, "perdure", str(folder)), server
+    return True
 
 
 def unprivileged(folder: Path) -> dict[str, object]:

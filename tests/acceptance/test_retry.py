@@ -223,15 +223,22 @@ async def cleans_up_after_a_bug() -> None:
 
 
 async def goes_on_in_another_branch() -> None:
-    results = await asyncio.gather(charge(), one_after_another(), return_exceptions=True)
+    has_failed = asyncio.Event()
+
+    async def fails() -> None:
+        try:
+            await charge()
+        finally:
+            has_failed.set()
+
+    async def goes_on() -> None:
+        await has_failed.wait()
+        await work("later")
+
+    results = await asyncio.gather(fails(), goes_on(), return_exceptions=True)
     for one in results:
         if isinstance(one, Exception):
             raise one
-
-
-async def one_after_another() -> None:
-    await asyncio.sleep(0.2)
-    await work("later")
 
 
 @pytest.mark.parametrize(
