@@ -48,7 +48,7 @@ where namespace = $1 and id = $2 and ended_at is null;
 -- name: wake
 -- A waiting run that nobody owns becomes due, if it is not; for a signal that was stored in a transaction of its sender.
 update perdure.runs set wake_at = coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
-where namespace = $1 and id = $2 and state = 'waiting'
+where namespace = $1 and id = $2 and coalesce(state, '') = 'waiting'
     and (wake_at is null or wake_at > coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint));
 
 -- name: take_back
