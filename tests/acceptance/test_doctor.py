@@ -97,6 +97,21 @@ async def test_unfinished_runs_without_any_worker_are_wrong(stage: Stage, examin
     assert "perdure worker" in wrong(findings)[0]["remedy"]
 
 
+async def test_a_signal_whose_run_cannot_be_told_any_more_is_wrong(stage: Stage, examined: Examined) -> None:
+    engine = await stage.engine(hear)
+    run = await engine.start(hear)
+    await stage.until_parked(engine, run)
+    stage.sql(
+        "insert into inbox (namespace, run_id, number, arrived_at, id, topic, payload) "
+        "values ('default', cast(x'6fff' as text), 1, 1, 's1', 'word', x'31')"
+    )
+
+    status, findings = await examined()
+
+    assert status == 1
+    assert [one["subject"] for one in wrong(findings)] == ["inboxes"]
+
+
 async def test_no_worker_and_nothing_to_do_is_no_error(stage: Stage, examined: Examined) -> None:
     await stage.stop(await stage.engine(hear))
 

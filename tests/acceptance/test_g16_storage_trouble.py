@@ -241,14 +241,15 @@ async def test_a_read_that_fails_is_tried_again_and_no_run_is_left_out(stage: St
     assert len(raised) == 3
 
 
-async def test_the_lease_is_renewed_again_after_it_could_not_be_renewed(stage: Stage) -> None:
+@pytest.mark.parametrize("error", [StoreUnavailable("busy"), RuntimeError("nobody expected this")], ids=["busy", "unexpected"])
+async def test_the_lease_is_renewed_again_after_it_could_not_be_renewed(stage: Stage, error: Exception) -> None:
     engine = await stage.engine(flow)
     real, failures = engine._store.renew, []
 
     def renew(incarnation: str, lease: int) -> bool:
         if len(failures) < 2:
             failures.append(incarnation)
-            raise StoreUnavailable("busy")
+            raise error
         return real(incarnation, lease)
 
     engine._store.renew = renew

@@ -63,3 +63,20 @@ async def test_an_outlook_shows_own_runs_with_signals_or_wishes_and_the_next_mom
 
     assert list(outlook.addressed) == ["a", "b"]
     assert (outlook.is_claimable, outlook.next_wake) == (False, START + 60 * SECOND)
+
+
+async def test_an_examination_names_signals_that_wait_for_a_run_that_does_not_exist(shared: Place) -> None:
+    store = await shared.open()
+    await (await Worker(store, "worker-1").register()).run("order-1")
+    await store.send(signal("order-1", "s1"), LIMIT)
+
+    async def said() -> tuple[str, str]:
+        (found,) = [one for one in await store.examine() if one.subject == "inboxes"]
+        return found.level, found.what
+
+    assert (await said())[0] == "ok"
+    shared.execute("update inbox set run_id = 'ordes-1'")
+
+    level, what = await said()
+    assert level == "wrong"
+    assert "'ordes-1'" in what

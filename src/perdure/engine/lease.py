@@ -155,8 +155,9 @@ class Heartbeat:
         try:
             asked_at = self._tenure.asks()
             is_live = self._store.renew(self._incarnation, self._lease)
-        except StoreError as error:
-            log.warning("the lease could not be renewed, trying again: %s", error)
+        except Exception as error:  # whatever it is: a thread that ends would renew nothing any more, and nobody would know
+            expected = isinstance(error, StoreError)
+            log.warning("the lease could not be renewed, trying again: %s", error, exc_info=None if expected else error)
             return True
         if is_live and not self._is_stopped.is_set():
             self._tenure.is_renewed(asked_at)

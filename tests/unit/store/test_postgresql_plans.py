@@ -173,7 +173,7 @@ async def too_many_blocks(filled: Filled) -> dict[str, int]:
         "surveys.survey": await filled.blocks("surveys", "survey", "'default'", flow, "'3.11'", due),
         "surveys.outlook": await filled.blocks("surveys", "outlook", "'default'", flow, "'3.11'", due, "'worker'", "100"),
         "signals.wake_missed": await filled.blocks("signals", "wake_missed", "'default'", due),
-        "checkpoints.look": await filled.blocks("checkpoints", "look", "'default'", ids, "100", due, "true"),
+        "checkpoints.look": await filled.blocks("checkpoints", "look", "'default'", ids, "100", due, "true", "4194304"),
         "runs.run": await filled.blocks("runs", "run", "'default'", ids),
         "runs.listed_of_state": await filled.blocks(
             "runs", "listed_of_state", "'default'", "4611686018427387904", "''", "100", "'completed'"

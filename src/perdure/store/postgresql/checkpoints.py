@@ -83,7 +83,7 @@ class Writing:
         self._pages = pages
 
     async def look(self, db: Connection) -> Seen:
-        return await look(db, self.scope, self.batch.changes, self._pages.inbox_signals, claims=self.batch.claims is not None)
+        return await look(db, self.scope, self.batch.changes, self._pages, claims=self.batch.claims is not None)
 
     async def look_and_write(self, db: Connection) -> Committed:
         """What is wanted of these runs, and what is sent to them, waits until this is committed."""

@@ -54,9 +54,9 @@ class Seen:
         found = self._signals.get(run_id, [])
         page: list[Row] = []
         for number, row in enumerate(found[: self.pages.inbox_signals], 1):
-            size = len(row["payload"])
-            if size > self._bytes_left and not self._is_untouched:
-                break
+            size = 0 if row["payload"] is None else len(row["payload"])
+            if row["payload"] is None or (size > self._bytes_left and not self._is_untouched):
+                break  # it was not read, or is too much after what was read since
             page.append((number, row["at"], row["id"], row["word"], row["payload"], row["checksum"]))
             self._bytes_left -= size
             self._is_untouched = False
@@ -106,13 +106,14 @@ def hear(scope: Scope, now: Instant) -> None:
         scope.authority.read(now)
 
 
-async def look(db: Connection, scope: Scope, changes: Sequence[Change], signals_most: int, *, claims: bool) -> Seen:
+async def look(db: Connection, scope: Scope, changes: Sequence[Change], pages: Pages, *, claims: bool) -> Seen:
     asking = [change for change in changes if change.reads_inbox or change.ending is not None]
     if not asking and not claims:
         now = await db.fetchval(scope.sql("checkpoints", "now"), scope.now())
         hear(scope, now)
         return Seen(now)
-    values = (scope.namespace, [change.run_id for change in asking], signals_most + 1, scope.now(), claims)
+    asked = [change.run_id for change in asking]
+    values = (scope.namespace, asked, pages.inbox_signals + 1, scope.now(), claims, pages.inbox_bytes)
     seen = Seen(0)
     for row in await db.fetch(scope.sql("checkpoints", "look"), *values):
         match row["what"]:

@@ -3,6 +3,7 @@
 import asyncio
 from copy import copy
 
+from perdure.errors import StoreUnavailable
 from perdure.model.runs import RunRow
 from perdure.store.postgresql import runs
 from perdure.store.postgresql.connections import Connections
@@ -27,9 +28,12 @@ class RowReads:
         answer = self._gathering.get(run_id)
         if answer is None:
             answer = self._gathering[run_id] = self._loop.create_future()
-        if self._task is None:
-            self._task = self._loop.create_task(self._work())
+        self._begin()
         return await asyncio.shield(answer)  # others may wait for it, too
+
+    def _begin(self) -> None:
+        if self._task is None and self._gathering:
+            self._task = self._loop.create_task(self._work())
 
     async def _work(self) -> None:
         try:
@@ -38,6 +42,7 @@ class RowReads:
                 await self._answer(page)
         finally:
             self._task = None
+            self._begin()  # where somebody has cancelled this one: whoever waits for the rest is somebody else
 
     async def _answer(self, page: dict[str, Answer]) -> None:
         """An id that the database refuses is that of no run, and keeps nobody else from being answered."""
@@ -51,16 +56,15 @@ class RowReads:
                     await self._answer({run_id: answer})
         except Exception as error:  # handed to everyone who asked
             self._fail(page, error)
-        except BaseException:
-            for answer in page.values():
-                answer.cancel()
+        except asyncio.CancelledError:
+            self._fail(page, StoreUnavailable("the task that reads was cancelled; nothing was read, ask again"))
             raise
         else:
             for run_id, answer in page.items():
                 answer.set_result(found.get(run_id))
 
     def _fail(self, page: dict[str, Answer], error: Exception) -> None:
-        for answer in page.values():
+        for answer in [one for one in page.values() if not one.done()]:
             answer.set_exception(copy(error))  # one each: whoever raises an error writes into it
             answer.exception()  # whoever asked may have gone: that is no news
 

@@ -86,7 +86,7 @@ class PostgresqlStore:
             await connections.close()
             raise
         if self._scope.clock is None:
-            await connections.read(lambda db: look(db, self._scope, (), 0, claims=False))
+            await connections.read(lambda db: look(db, self._scope, (), self._pages, claims=False))
             self._locks_folder = await connections.read(lambda db: locks_folder(db, self._scope))
         self._opened = connections
         self._starting = Starting(connections, self._scope)

@@ -7,6 +7,7 @@ import asyncpg
 
 from perdure.clock import SECOND, Clock, HostClock, Microseconds
 from perdure.model.findings import Finding, Level
+from perdure.store.astray import NAMED_MOST, astray
 from perdure.store.postgresql.connections import Connection
 from perdure.store.postgresql.scope import Scope
 
@@ -40,6 +41,7 @@ async def examine(db: Connection, scope: Scope, host: Clock | None = None) -> Se
         _durability(state["version"], settings),
         _privileges(state, missing, scope.schema),
         *_clocks(state["now"], asked_at, answered_at),
+        astray([row[0] for row in await db.fetch(scope.sql("signals", "astray"), scope.namespace, NAMED_MOST + 1)]),
     ]
 
 

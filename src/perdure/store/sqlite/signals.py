@@ -7,6 +7,7 @@ import apsw
 from perdure.clock import Clock, Instant, Microseconds
 from perdure.model.runs import NewSignal
 from perdure.store.callers.kinds import SqliteStatements
+from perdure.store.damaged_text import as_text
 from perdure.store.protocol import BadItem
 from perdure.store.rows import signal_checksum
 from perdure.store.sending import is_known, key_of, refuse_full
@@ -52,6 +53,11 @@ def addressed(db: apsw.Connection, namespace: str, limit: int, owner: str | None
     values = (namespace, limit, owner)
     found = {run_id for statement in (SQL["addressed"], WANTED) for (run_id,) in fetch(db, statement, values)}
     return sorted(found)
+
+
+def astray(db: apsw.Connection, namespace: str, limit: int) -> Sequence[str]:
+    """Ids of no run for which signals wait."""
+    return [as_text(run_id) for (run_id,) in fetch(db, SQL["astray"], (namespace, limit))]
 
 
 def has_missed(db: apsw.Connection, namespace: str, clock: Clock) -> bool:

@@ -13,6 +13,7 @@ from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
 from perdure.settings import DEFAULTS, Settings
+from perdure.store.astray import NAMED_MOST, astray
 from perdure.store.callers.kinds import Caller
 from perdure.store.calls import StepTransaction
 from perdure.store.inside import Inside
@@ -114,7 +115,8 @@ class SqliteStore:
         return await self.runner.read(schema.read_status)
 
     async def examine(self) -> Sequence[Finding]:
-        return [await self.runner.write(vitals.durability), *vitals.surroundings(self._database)]
+        lost = await self.runner.read(partial(signals.astray, namespace=self._namespace, limit=NAMED_MOST + 1))
+        return [await self.runner.write(vitals.durability), *vitals.surroundings(self._database), astray(lost)]
 
     @property
     def locks_folder(self) -> str | None:

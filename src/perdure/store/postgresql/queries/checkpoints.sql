@@ -1,6 +1,7 @@
 -- name: look
 -- What a checkpoint has to know, as of one moment, which the first row tells: of the given runs how often the wishes for them have changed,
--- what is wanted of them that they were not told yet, and their oldest signals in order of arrival; if $5, who is suspected, and dead owners.
+-- what is wanted of them that they were not told yet, and their oldest signals in order of arrival, with payloads of $6 bytes in all, or one in any
+-- case; if $5, who is suspected, and dead owners.
 select 'now' as what, null as run_id, coalesce($4::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) as number,
     null::bigint as at, null as id, null as word, null::bytea as payload, null::bigint as checksum
 union all
@@ -11,11 +12,16 @@ union all
 select 'wish', run_id, arrived_at, grace, null, kind, null, null from perdure.requests
 where namespace = $1 and run_id = any($2::text[]) and told_at is null
 union all
-select 'signal', asked.run_id, page.number, page.arrived_at, page.id, page.topic, page.payload, page.checksum
-from unnest($2::text[]) as asked (run_id) cross join lateral (
-    select inbox.number, inbox.arrived_at, inbox.id, inbox.topic, inbox.payload, inbox.checksum from perdure.inbox
-    where inbox.namespace = $1 and inbox.run_id = asked.run_id order by inbox.number, inbox.id limit $3
-) as page
+select 'signal', read.run_id, read.number, read.arrived_at, read.id, read.topic,
+    case when read.bytes <= $6::bigint or read.place = 1 then read.payload end, read.checksum
+from (
+    select asked.run_id, page.*, sum(octet_length(page.payload)) over in_turn as bytes, row_number() over in_turn as place
+    from unnest($2::text[]) with ordinality as asked (run_id, turn) cross join lateral (
+        select inbox.number, inbox.arrived_at, inbox.id, inbox.topic, inbox.payload, inbox.checksum from perdure.inbox
+        where inbox.namespace = $1 and inbox.run_id = asked.run_id order by inbox.number, inbox.id limit $3
+    ) as page
+    window in_turn as (order by asked.turn, page.number, page.id)
+) as read
 union all
 select 'suspect', run_id, strikes, null, null, null, null, null from perdure.suspects where $5 and namespace = $1
 union all

@@ -48,7 +48,7 @@ where namespace = $1 and id = $2 and ended_at is null;
 -- name: wake
 -- A waiting run that nobody owns becomes due, if it is not; for a signal that was stored in a transaction of its sender.
 update perdure.runs set wake_at = coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
-where namespace = $1 and id = $2 and state = 'waiting'
+where namespace = $1 and id = $2 and coalesce(state, '') = 'waiting'
     and (wake_at is null or wake_at > coalesce($3::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint));
 
 -- name: take_back
@@ -63,6 +63,17 @@ delete from perdure.signal_keys where namespace = $1 and run_id = $2 and key = $
 -- name: last_arrival
 -- When the last undelivered signal of a run arrived.
 select max(arrived_at) from perdure.inbox where namespace = $1 and run_id = $2;
+
+-- name: astray
+-- Ids for which signals wait and that are those of no run; steps from id to id, not from signal to signal.
+with recursive addressed (run_id) as (
+    select min(run_id) from perdure.inbox where namespace = $1
+    union all
+    select (select min(run_id) from perdure.inbox where namespace = $1 and run_id > addressed.run_id) from addressed
+    where addressed.run_id is not null
+)
+select run_id from addressed
+where run_id is not null and not exists (select 1 from perdure.runs where namespace = $1 and id = addressed.run_id offset 0) limit $2;
 
 -- name: addressed
 -- Ids of runs with undelivered signals, or of which something is wanted that they were not told yet, in order, only those of one owner if

@@ -32,6 +32,16 @@ insert into inbox (namespace, run_id, number, arrived_at, id, topic, payload, ch
 update runs set wake_at = ?3
 where namespace = ?1 and id = ?2 and state = 'waiting' and (wake_at is null or wake_at > ?3);
 
+-- name: astray
+-- Ids for which signals wait and that are those of no run; steps from id to id, not from signal to signal.
+with recursive addressed (run_id) as (
+    select min(run_id) from inbox where namespace = ?1
+    union all
+    select (select min(run_id) from inbox where namespace = ?1 and run_id > addressed.run_id) from addressed where addressed.run_id is not null
+)
+select run_id from addressed
+where run_id is not null and not exists (select 1 from runs where namespace = ?1 and id = run_id) limit ?2;
+
 -- name: addressed
 -- Ids of runs with undelivered signals, only those of one owner if there is ?3; steps from run to run, not from signal to signal.
 with recursive addressed (run_id) as (
