@@ -110,7 +110,7 @@ def ask(address: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     url, _, schema = address.partition("?schema=")
 
     async def fetch() -> list[tuple[Any, ...]]:
-        db = await asyncpg.connect(url, server_settings={"search_path": schema or "public"})
+        db = await asyncpg.connect(url, server_settings={"search_path": schema.partition("&")[0] or "public"})
         try:
             return [tuple(row) for row in await db.fetch(statement, *values)]
         finally:

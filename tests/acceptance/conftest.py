@@ -27,6 +27,9 @@ ON_BOTH = (
 
 OF_POSTGRESQL = ("test_postgresql_transactional_steps",)
 
+PORTABLE = pytest.param("portable", marks=pytest.mark.long)
+"""As databases are used that only speak PostgreSQL's protocol. The contract of the store shows it every time, the promises now and then."""
+
 OF_SQLITE = {
     "test_a_start_is_not_acknowledged_before_its_commit": "looks into a transaction before its commit",
     "test_code_does_not_go_on_before_the_commit_that_holds_the_result": "the same",
@@ -48,7 +51,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if module in OF_POSTGRESQL or name.startswith("test_on_postgresql_"):
             stores = ["postgresql"]
         else:
-            stores = ["sqlite", "postgresql"] if is_on_both else ["sqlite"]
+            stores = ["sqlite", "postgresql", PORTABLE] if is_on_both else ["sqlite"]
         metafunc.parametrize("stage", stores, indirect=True)
 
 

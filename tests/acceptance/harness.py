@@ -134,7 +134,7 @@ class Stage:
         self.folder = folder
         self.path = str(folder / "store.db")
         self.is_sqlite = kind == "sqlite"
-        self.url = f"sqlite:///{self.path}" if self.is_sqlite else new_address()
+        self.url = f"sqlite:///{self.path}" if self.is_sqlite else new_address() + ("&profile=portable" if kind == "portable" else "")
         self.clock = MovableClock()
         self.commits = Commits()
         self.on_checkpoint: Callable[[Any], Awaitable[None] | None] = lambda batch: None

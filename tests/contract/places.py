@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import apsw
+from asyncpg.exceptions import SerializationError
 
 from perdure.clock import Clock
 from perdure.settings import DEFAULTS
@@ -117,10 +118,14 @@ class PostgresqlPlace:
         self.clock = clock
         self._stores: list[Store] = []
 
+    @property
+    def url(self) -> str:
+        return self.address
+
     async def open(self, namespace: str = "default", commit: Committing = commit_as_asked, **limits: Any) -> Store:
         settings = replace(DEFAULTS, **limits)
         store = PostgresqlStore(
-            address_of(self.address), namespace=namespace, clock=self.clock, commit=commit, python="3.11", settings=settings
+            address_of(self.url), namespace=namespace, clock=self.clock, commit=commit, python="3.11", settings=settings
         )
         await store.open(create=True, migrate=True)
         self._stores.append(store)
@@ -152,6 +157,31 @@ class PostgresqlPlace:
                 await store.close()
 
 
+class PortablePlace(PostgresqlPlace):
+    """The same as one uses a database that only speaks PostgreSQL's protocol. Now and then it asks for a transaction to be begun anew."""
+
+    EVERY = 4
+
+    def __init__(self, address: str, clock: Clock) -> None:
+        super().__init__(address, clock)
+        self._commits = 0
+
+    @property
+    def url(self) -> str:
+        return f"{self.address}&profile=portable"
+
+    async def open(self, namespace: str = "default", **options: Any) -> Store:
+        inner = options.pop("commit", commit_as_asked)
+
+        async def commit(real: Callable[[], Awaitable[T]]) -> T:
+            self._commits += 1
+            if self._commits % self.EVERY == 0:
+                raise SerializationError("begin anew, says the test")
+            return await inner(real)
+
+        return await super().open(namespace, commit=commit, **options)
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of store. Several stores, also of several processes, can be open on a shared one."""
@@ -162,6 +192,7 @@ class Kind:
 
 KINDS = {
     "postgresql": Kind(lambda _, clock: PostgresqlPlace(new_address(), clock), is_shared=True),
+    "portable": Kind(lambda _, clock: PortablePlace(new_address(), clock), is_shared=True),
     "sqlite-file": Kind(lambda folder, clock: SqlitePlace(str(folder / "store.db"), clock), is_shared=True),
     "sqlite-memory": Kind(lambda folder, clock: SqlitePlace(":memory:", clock), is_shared=False),
 }

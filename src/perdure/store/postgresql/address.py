@@ -8,7 +8,8 @@ from perdure.errors import StoreError
 from perdure.store.postgresql.queries import SCHEMA
 
 FORM = "postgresql://user:password@host:5432/database"
-OWN = frozenset({"schema", "pgbouncer"})
+OWN = frozenset({"schema", "pgbouncer", "profile"})
+PROFILES = ("postgresql", "portable")
 PASSED_ON = frozenset(
     [
         "host",
@@ -44,6 +45,12 @@ class Address:
     schema: str = SCHEMA
     has_pooler: bool = False
     """Behind PgBouncer: a connection is another session for each transaction."""
+    is_portable: bool = False
+    """A database that only speaks PostgreSQL's protocol: nothing is asked of it that others of the kind lack."""
+
+    @property
+    def carries_hints(self) -> bool:
+        return not self.has_pooler and not self.is_portable
 
 
 def address_of(url: str) -> Address:
@@ -66,7 +73,10 @@ def address_of(url: str) -> Address:
     pooled = options.pop("pgbouncer", "false")
     if pooled not in {"true", "false"}:
         raise StoreError(f"pgbouncer={pooled} is neither true nor false")
+    profile = options.pop("profile", PROFILES[0])
+    if profile not in PROFILES:
+        raise StoreError(f"profile={profile} is none; there are {' and '.join(PROFILES)}")
     user = f"{parts.username}@" if parts.username else ""
     shown = f"postgresql://{user}{host}{parts.path}" + (f"?schema={schema}" if schema != SCHEMA else "")
     dsn = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options), ""))
-    return Address(dsn, shown, schema, pooled == "true")
+    return Address(dsn, shown, schema, pooled == "true", profile == "portable")

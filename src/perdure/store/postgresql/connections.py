@@ -12,6 +12,7 @@ import asyncpg
 from perdure.errors import StoreError, StoreUnavailable
 from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.failures import BEGINS_ANEW, is_lost, meaning_of, refusal_of, said
+from perdure.store.postgresql.portable import PortableConnection
 from perdure.store.protocol import UnknownOutcome
 
 T = TypeVar("T")
@@ -40,6 +41,9 @@ RIDE_OUT_SECONDS = 4.0  # how long a server that has gone away is waited for bef
 PAUSE_SECONDS = 0.1
 TRIES = 10  # of what the database asked to begin anew
 PLAN_SECONDS = 60  # a plan that was made while tables were small is not kept for ever
+PLANS = {"enable_seqscan": "off", "random_page_cost": "1.1", "plan_cache_mode": "force_generic_plan"}
+"""What is looked for has an index. So plans need no statistics, which a table that has just been filled has not, nor have they to be made
+anew for the length of each array."""
 BEGIN = "begin isolation level read committed"
 
 
@@ -52,15 +56,13 @@ async def commit_as_asked(real: Callable[[], Awaitable[T]]) -> T:
 
 
 def settings_of_session(address: Address) -> dict[str, str]:
+    """Also of connections on which steps run statements of their own."""
     settings = {"application_name": "perdure"}
-    if not address.has_pooler:
+    if address.is_portable:
+        settings["default_transaction_isolation"] = "serializable"  # as some of these databases have it and nothing else
+    elif not address.has_pooler:
         settings |= {
             "jit": "off",
-            # What is looked for has an index. So plans need no statistics, which a table that has just been filled has not, nor do they
-            # have to be made anew for the length of each array.
-            "enable_seqscan": "off",
-            "random_page_cost": "1.1",
-            "plan_cache_mode": "force_generic_plan",
             "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}",
             "statement_timeout": f"{COMMAND_SECONDS * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",
@@ -70,12 +72,14 @@ def settings_of_session(address: Address) -> dict[str, str]:
 
 async def connect(address: Address) -> Connection:
     """Raises StoreError that names the setting to correct."""
+    plans = {} if address.is_portable or address.has_pooler else PLANS
     try:
         return await asyncpg.connect(
             address.dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
-            server_settings=settings_of_session(address),
+            server_settings=settings_of_session(address) | plans,
+            connection_class=PortableConnection if address.is_portable else asyncpg.Connection,
             statement_cache_size=0 if address.has_pooler else 200,
             max_cached_statement_lifetime=PLAN_SECONDS,
         )
@@ -101,14 +105,19 @@ class Connections:
     async def read(self, function: Function[T]) -> T:
         """Each statement sees one moment. A server that goes away is waited for a little: asking again does no harm."""
         until = self._loop.time() + RIDE_OUT_SECONDS
+        tries_left = TRIES
         while True:
             try:
                 async with self._use() as db:
                     return await function(db)
+            except BEGINS_ANEW as error:
+                tries_left -= 1
+                if not tries_left:
+                    raise meaning_of(error, self.address.shown) from error
             except Exception as error:
                 if not is_lost(error) or self._loop.time() > until:
                     raise meaning_of(error, self.address.shown) from error
-            await pause(PAUSE_SECONDS)
+                await pause(PAUSE_SECONDS)
 
     async def write(self, function: Function[T]) -> T:
         """One statement that writes, which is a transaction of its own. Raises UnknownOutcome where its answer is lost."""
@@ -137,7 +146,7 @@ class Connections:
 
     async def _transact(self, function: Function[T]) -> T:
         async with self._use() as db:
-            await db.execute(BEGIN)
+            await db.execute("begin" if self.address.is_portable else BEGIN)
             try:
                 value = await function(db)
             except Exception as error:

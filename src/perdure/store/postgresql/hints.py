@@ -57,7 +57,7 @@ class Hints:
     def tell(self) -> None:
         """Something that others may wait for is committed."""
         self._has_news = True
-        if self._timer is None and not self._is_closed:
+        if self._timer is None and not self._is_closed and not self._connections.address.is_portable:
             self._timer = self._loop.call_later(PAUSE_SECONDS, self._notify_soon)
 
     def _notify_soon(self) -> None:
@@ -77,7 +77,7 @@ class Hints:
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         place = object()
         self._callbacks[place] = callback
-        if len(self._callbacks) == 1 and not self._connections.address.has_pooler:
+        if len(self._callbacks) == 1 and self._connections.address.carries_hints:
             self._spawn(self._listen())
 
         def stop() -> None:

@@ -20,7 +20,7 @@ class PostgresqlInspection:
 
     def __init__(self, address: Address, *, namespace: str) -> None:
         self._address = address
-        self._scope = Scope(namespace, address.schema)
+        self._scope = Scope(namespace, address.schema, is_portable=address.is_portable)
 
     def check_schema(self) -> None:
         """Raises StoreNotFound, SchemaTooNew, SchemaTooOld, StoreUnavailable."""

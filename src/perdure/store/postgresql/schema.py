@@ -1,12 +1,16 @@
 """Applies the numbered migrations to a database, all that are pending in one transaction."""
 
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import asyncpg
 from asyncpg import exceptions
 
 from perdure.errors import StoreError
 from perdure.store.migrations import known_migrations, pending_migrations, schema_status
 from perdure.store.postgresql.connections import Connection, Connections
-from perdure.store.postgresql.queries import in_schema
+from perdure.store.postgresql.queries import in_schema, portable
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import SchemaStatus
 
@@ -39,14 +43,44 @@ async def migrate(connections: Connections, scope: Scope) -> None:
 
     The lock comes first, so of two processes that migrate at once the second finds the work done. One that is killed leaves nothing.
     """
+    if scope.is_portable:
+        await apply_one_by_one(connections, scope)
+    else:
+        await repeated(partial(connections.transact, lambda db: prepare(db, scope)))
+        await connections.transact(lambda db: apply_pending(db, scope))
+
+
+async def apply_one_by_one(connections: Connections, scope: Scope) -> None:
+    """One statement a transaction, for these databases take no more. Each may be repeated: after a kill the next one goes on."""
+
+    async def apply(statement: str, *values: object) -> None:
+        await repeated(lambda: connections.write(lambda db: db.execute(in_schema(statement, scope.schema), *values)))
+
+    if not await connections.read(lambda db: db.fetchval(HAS_SCHEMA, scope.schema)):
+        await apply(f'{CREATE_SCHEMA} "{scope.schema}"')
+    await apply(CREATE_TABLE)
+    for migration in pending_migrations(known_migrations(PACKAGE), await connections.read(lambda db: applied(db, scope))):
+        for statement in portable_statements(migration.sql):
+            await apply(statement)
+        await apply(f"{INSERT} on conflict do nothing", migration.number, migration.name, migration.checksum)
+
+
+async def repeated(work: Callable[[], Awaitable[object]]) -> None:
     for tries_left in reversed(range(TRIES)):
         try:
-            await connections.transact(lambda db: prepare(db, scope))
-            break
+            await work()
         except StoreError as error:  # "if not exists" is no lock: two that begin at the same moment may both try
             if not tries_left or not isinstance(error.__cause__, CREATED_AT_ONCE):
                 raise
-    await connections.transact(lambda db: apply_pending(db, scope))
+        else:
+            return
+
+
+def portable_statements(sql: str) -> list[str]:
+    """Without what only PostgreSQL has: indexes are of all rows, and none is chosen by its age."""
+    plain = re.sub(r"--[^\n]*", "", portable(sql))
+    whole = re.sub(r"(create index[^;]*?\)) where [^;]*;", r"\1;", plain)
+    return [statement.strip() for statement in whole.split(";") if statement.strip()]
 
 
 async def prepare(db: Connection, scope: Scope) -> None:

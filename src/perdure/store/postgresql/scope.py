@@ -16,9 +16,11 @@ class Scope:
     clock: Clock | None = None
     authority: DatabaseClock | None = None
     """Told what the clock of the database says whenever it was read."""
+    is_portable: bool = False
+    """The database only speaks PostgreSQL's protocol."""
 
     def sql(self, subject: str, name: str) -> str:
-        return named_queries(subject, self.schema)[name]
+        return named_queries(subject, self.schema, is_portable=self.is_portable)[name]
 
     def now(self) -> Instant | None:
         """None: let the database say."""

@@ -45,7 +45,9 @@ async def put(db: Statements, scope: Scope, signal: NewSignal, limit: int, keys_
     values = (*run, key, key, signal.topic, signal.payload, limit, keys_kept, scope.now())  # by its key a repeat finds it in the inbox
     checksum = checksum_of(signal.run_id, key, signal.topic, signal.payload)
     row = await db.fetchrow(scope.sql("signals", "send"), *values, checksum, wakes)
-    state, has_key, undelivered, is_stored, is_woken, _, still_waits = row if row is not None else (None, False, 0, False, False, 0, False)
+    state, has_key, undelivered, is_stored, is_woken, old, still_waits = row or (None, False, 0, False, False, (), False)
+    if old and is_stored and scope.is_portable:
+        await db.execute(scope.sql("signals", "forget_keys"), *run, old)
     if not still_waits and is_known(signal, state, has_key):
         return Put.KNOWN
     if not is_stored and not still_waits:

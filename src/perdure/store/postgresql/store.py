@@ -65,7 +65,7 @@ class PostgresqlStore:
     ) -> None:
         self._address = address
         self._authority = DatabaseClock(HostClock())
-        self._scope = Scope(namespace, address.schema, clock, self._authority)
+        self._scope = Scope(namespace, address.schema, clock, self._authority, address.is_portable)
         self._foresight = Foresight(self._scope)
         self._turn = asyncio.Lock()
         self._commit = commit

@@ -43,8 +43,10 @@ def moment_to_check(scope: Scope, seen: Seen) -> Instant | None:
 
 
 def rare_rows(rows: Rows) -> dict[str, Sequence[Row]]:
-    """By the name of their statement. Of a command that is over nothing is known any more, whatever came before."""
+    """By the name of their statement. Of a command that is over nothing is known any more, nor of any of a run that ends."""
     settled = set(rows.settle)
+    ended = set(rows.forget_attempts)
+    failing = ended | set(rows.forget_tries)
     given: dict[str, list[Row]] = {
         "clear_strikes": rows.clear_strikes,
         "open_generation": rows.open_generation,
@@ -52,8 +54,8 @@ def rare_rows(rows: Rows) -> dict[str, Sequence[Row]]:
         "meet": rows.met,
         "tell_cancel": rows.tell_cancel,
         "forget_requests": rows.forget_requests,
-        "fail_attempt": [row for row in rows.fail_attempt if row[:3] not in settled],
-        "intend": [row for row in rows.intend if row[:3] not in settled],
+        "fail_attempt": [row for row in rows.fail_attempt if row[:3] not in settled and row[:2] not in failing],
+        "intend": [row for row in rows.intend if row[:3] not in settled and row[:2] not in ended],
         "trouble": rows.trouble,
     }
     return {name: found for name, found in given.items() if found}
@@ -111,10 +113,12 @@ def changed(
 
 def attempts_over(rows: Rows) -> list[Row]:
     """Run, command (None: all), whether intents stay."""
+    tries = set(rows.forget_tries)
     return [
         *((run, command, False) for _, run, command in rows.settle),
         *((run, None, False) for _, run in rows.forget_attempts),
         *((run, None, True) for _, run in rows.forget_tries),
+        *((run, command, False) for namespace, run, command, *_ in rows.fail_attempt if (namespace, run) in tries),
     ]
 
 

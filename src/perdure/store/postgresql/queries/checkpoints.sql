@@ -89,12 +89,12 @@ with fence as (
             select 1 from perdure.requests where requests.namespace = $1 and requests.run_id = asked.id and requests.told_at is null offset 0
         )
 ), new as materialized (
-    select $1::text as namespace, run.ctid, run.wishes as seen, new.*
+    select $1::text as namespace, run.place_of, run.wishes as seen, new.*
     from unnest($20::text[], $21::text[], $22::bigint[], $23::bigint[], $24::bytea[], $25::bytea[], $26::boolean[], $27::bigint[], $28::bigint[],
             $29::bytea[], $30::bigint[], $31::text[], $32::bigint[])
         as new (id, state, ended_at, wake_at, waiting_for, error, needs_python, generation, issued, note, reached, python, wishes)
         cross join lateral (
-            select ctid /* portable: 1 as ctid */, runs.wishes from perdure.runs
+            select /*{*/ ctid /*| 1 }*/ as place_of, runs.wishes from perdure.runs
             where runs.namespace = $1 and runs.id = new.id offset 0
         ) as run
 ), changed as (
@@ -112,34 +112,32 @@ with fence as (
         note = coalesce(new.note, run.note),
         python = coalesce(nullif(new.python, ''), run.python)
     from new
-    where run.ctid = new.ctid /* portable: run.namespace = new.namespace and run.id = new.id */ and coalesce(run.owner, '') = $2
+    where /*{*/ run.ctid = new.place_of /*| run.namespace = new.namespace and run.id = new.id }*/ and coalesce(run.owner, '') = $2
         and run.wishes = coalesce(new.wishes, new.seen)
         and exists (select 1 from fence)
     returning 1
 ), gone as materialized (
     select $1::text as namespace, gone.run_id, attempt.*
     from unnest($33::text[], $34::bigint[], $35::boolean[]) as gone (run_id, command, spares_intents) cross join lateral (
-        select ctid /* portable: 1 as ctid */, attempts.command from perdure.attempts
+        select /*{*/ ctid /*| 1 }*/ as place_of, attempts.command from perdure.attempts
         where attempts.namespace = $1 and attempts.run_id = gone.run_id and attempts.command = coalesce(gone.command, attempts.command)
             and not (gone.spares_intents and attempts.intent is not null)
         offset 0
     ) as attempt
 ), over as (
     delete from perdure.attempts as known using gone
-    where known.ctid = gone.ctid
-        /* portable: known.namespace = gone.namespace and known.run_id = gone.run_id and known.command = gone.command */
+    where /*{*/ known.ctid = gone.place_of /*| known.namespace = gone.namespace and known.run_id = gone.run_id and known.command = gone.command }*/
         and exists (select 1 from fence)
     returning 1
 ), read as materialized (
-    select $1::text as namespace, signal.ctid, read.*
+    select $1::text as namespace, signal.place_of, read.*
     from unnest($36::text[], $37::bigint[], $38::text[]) as read (run_id, number, id) cross join lateral (
-        select ctid /* portable: 1 as ctid */ from perdure.inbox
+        select /*{*/ ctid /*| 1 }*/ as place_of from perdure.inbox
         where inbox.namespace = $1 and inbox.run_id = read.run_id and inbox.number = read.number and inbox.id = read.id offset 0
     ) as signal
 ), taken as (
     delete from perdure.inbox as known using read
-    where known.ctid = read.ctid
-        /* portable: known.namespace = read.namespace and known.run_id = read.run_id and known.number = read.number and known.id = read.id */
+    where /*{*/ known.ctid = read.place_of /*| known.namespace = read.namespace and known.run_id = read.run_id and known.number = read.number and known.id = read.id }*/
         and exists (select 1 from fence)
     returning 1
 )

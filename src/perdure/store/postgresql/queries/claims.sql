@@ -28,11 +28,11 @@ with recursive fence as (
 ), locked as materialized (
     select $1::text as namespace, page.*, asked.workflow, asked.place, asked.checksum
     from unnest($9::text[], $10::text[], $12::bigint[]) with ordinality as asked (workflow, python, checksum, place) cross join lateral (
-        select ctid /* portable: 1 as ctid */, id, python is null as is_first, wake_at, created_at,
+        select /*{*/ ctid /*| 1 }*/ as place_of, id, python is null as is_first, wake_at, created_at,
             octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
         from perdure.runs
         where namespace = $1 and runs.workflow = asked.workflow and only_python = asked.python and wake_at <= $8
-        order by wake_at limit $6 for update skip locked /* portable: */
+        order by wake_at limit $6 for update /*{*/ skip locked /*| }*/
     ) as page
     where exists (select 1 from fence) and not exists (select 1 from others)
     limit $6
@@ -41,7 +41,7 @@ with recursive fence as (
 ), found as materialized (select * from counted where total <= $11::bigint or turn = 1), claimed as (
     update perdure.runs as run
     set state = 'running', owner = $2, wake_at = null, python = coalesce(run.python, $7), fencing = greatest(run.fencing + 1, $8::bigint)
-    from found where run.ctid = found.ctid /* portable: run.namespace = found.namespace and run.id = found.id */
+    from found where /*{*/ run.ctid = found.place_of /*| run.namespace = found.namespace and run.id = found.id }*/
     returning run.id, run.workflow, state, generation, input, input_hash, seed, python, only_python <> '', run.created_at, ended_at,
         run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, run.checksum
 ), started as (
@@ -67,14 +67,14 @@ select null, null, null, null, null, null, claimed.* from claimed;
 -- Claims runs of one workflow that nobody owns and whose time has come, the longest due first, within $9 bytes but, if $10, one in any case;
 -- never waits for one that somebody else changes. Tells in each row how many there were within the limit of rows.
 with locked as materialized (
-    select $1::text as namespace, page.ctid, page.id, page.is_first, page.wake_at, page.size
+    select $1::text as namespace, page.place_of, page.id, page.is_first, page.wake_at, page.size
     from unnest(array['', $4::text]) as pythons (python) cross join lateral (
-        select ctid /* portable: 1 as ctid */, id, python is null as is_first, wake_at,
+        select /*{*/ ctid /*| 1 }*/ as place_of, id, python is null as is_first, wake_at,
             octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
         from perdure.runs
         where namespace = $1 and workflow = $2 and only_python = pythons.python and wake_at <= $5
             and not exists (select 1 from perdure.suspects where suspects.namespace = $1 and run_id = runs.id and strikes >= $6)
-        order by wake_at limit $7 for update skip locked /* portable: */
+        order by wake_at limit $7 for update /*{*/ skip locked /*| }*/
     ) as page
     limit $7
 ), counted as (
@@ -82,25 +82,25 @@ with locked as materialized (
     from locked
 ), found as materialized (select * from counted where total <= $9::bigint or (place = 1 and $10::boolean))
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $8::bigint)
-from found where run.ctid = found.ctid /* portable: run.namespace = found.namespace and run.id = found.id */
+from found where /*{*/ run.ctid = found.place_of /*| run.namespace = found.namespace and run.id = found.id }*/
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
     run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, found.size, found.seen;
 
 -- name: orphaned
 -- Claims runs of one workflow that belong to the given owners, unless those are live; bounded in the same way.
 with locked as materialized (
-    select $1::text as namespace, ctid /* portable: 1 as ctid */, id, python is null as is_first, wake_at,
+    select $1::text as namespace, /*{*/ ctid /*| 1 }*/ as place_of, id, python is null as is_first, wake_at,
         octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
     from perdure.runs
     where namespace = $1 and owner = any($5::text[]) and workflow = $2 and only_python in ('', $4)
         and not exists (select 1 from perdure.suspects where suspects.namespace = $1 and run_id = runs.id and strikes >= $6)
         and not exists (select 1 from perdure.workers where workers.namespace = $1 and incarnation = runs.owner and workers.state = 'live')
-    limit $7 for update of runs skip locked /* portable: */
+    limit $7 for update of runs /*{*/ skip locked /*| }*/
 ), counted as (
     select *, sum(size) over (order by id) as total, row_number() over (order by id) as place, count(*) over () as seen from locked
 ), found as materialized (select * from counted where total <= $9::bigint or (place = 1 and $10::boolean))
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $8::bigint)
-from found where run.ctid = found.ctid /* portable: run.namespace = found.namespace and run.id = found.id */
+from found where /*{*/ run.ctid = found.place_of /*| run.namespace = found.namespace and run.id = found.id }*/
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
     run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, found.size, found.seen;
 
@@ -117,14 +117,14 @@ limit 1;
 -- name: claim
 -- Claims one run, if it is still due or belongs to a dead or unknown owner.
 with found as materialized (
-    select $1::text as namespace, ctid /* portable: 1 as ctid */, id, python is null as is_first, wake_at from perdure.runs
+    select $1::text as namespace, /*{*/ ctid /*| 1 }*/ as place_of, id, python is null as is_first, wake_at from perdure.runs
     where namespace = $1 and id = $2
         and (wake_at <= $5 or (owner is not null and not exists (
             select 1 from perdure.workers where workers.namespace = $1 and incarnation = runs.owner and workers.state = 'live')))
-    for update of runs skip locked /* portable: */
+    for update of runs /*{*/ skip locked /*| }*/
 )
 update perdure.runs as run set state = 'running', owner = $3, wake_at = null, python = coalesce(run.python, $4), fencing = greatest(run.fencing + 1, $5::bigint)
-from found where run.ctid = found.ctid /* portable: run.namespace = found.namespace and run.id = found.id */
+from found where /*{*/ run.ctid = found.place_of /*| run.namespace = found.namespace and run.id = found.id }*/
 returning run.id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
     run.owner, run.wake_at, issued, note, waiting_for, error, run.fencing, found.is_first, run.checksum, found.wake_at, 0, 1;
 

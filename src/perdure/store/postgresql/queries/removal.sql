@@ -1,7 +1,7 @@
 -- name: expired
 -- Runs that ended in this state before a moment, those first that ended first, and how many records each has; one that is being changed is left.
 select id, (select count(*) from perdure.history where history.namespace = $1 and run_id = runs.id)
-from perdure.runs where namespace = $1 and state = $2 and ended_at < $3 order by ended_at limit $4 for update of runs skip locked /* portable: */;
+from perdure.runs where namespace = $1 and state = $2 and ended_at < $3 order by ended_at limit $4 for update of runs /*{*/ skip locked /*| }*/;
 
 -- name: has_expired
 -- Whether there is a run that ended in one of these states longer ago than it is kept.
@@ -53,8 +53,8 @@ delete from perdure.troubles where namespace = $1 and run_id = any($2::text[]);
 -- Of each that has ended: it is gone, and its id is free.
 delete from perdure.runs as run using (
     select found.* from unnest($2::text[]) as asked (id) cross join lateral (
-        select ctid /* portable: 1 as ctid */, namespace, id from perdure.runs
+        select /*{*/ ctid /*| 1 }*/ as place_of, namespace, id from perdure.runs
         where namespace = $1 and runs.id = asked.id offset 0
     ) as found
 ) as gone
-where run.ctid = gone.ctid /* portable: run.namespace = gone.namespace and run.id = gone.id */ and run.ended_at is not null;
+where /*{*/ run.ctid = gone.place_of /*| run.namespace = gone.namespace and run.id = gone.id }*/ and run.ended_at is not null;

@@ -20,21 +20,26 @@ with run as (
     insert into perdure.inbox (namespace, run_id, number, arrived_at, id, topic, payload, checksum)
     select $1, $2, coalesce(waiting.last, 0) + 1, greatest(run.now, waiting.arrived_at + 1), $4, $5, $6, $10 from run, waiting, taken
     returning 1
-), forgotten as (
-    delete from perdure.signal_keys where namespace = $1 and run_id = $2 and exists (select 1 from taken) and key in (
-        select key from perdure.signal_keys, run
-        where namespace = $1 and run_id = $2 and run.generation > 0 and sent_at < run.now - $8::bigint order by sent_at limit 2
-    )
+), old as (
+    select key from perdure.signal_keys, run
+    where namespace = $1 and run_id = $2 and run.generation > 0 and sent_at < run.now - $8::bigint order by sent_at limit 2
+), /*{*/ forgotten as (
+    delete from perdure.signal_keys
+    where namespace = $1 and run_id = $2 and exists (select 1 from taken) and key in (select key from old)
     returning 1
-), woken as (
+), /*| }*/ woken as (
     update perdure.runs set wake_at = run.now from run
     where $11::boolean and namespace = $1 and id = $2 and (runs.state = 'waiting') is true and (wake_at is null or wake_at > run.now) and exists (select 1 from stored)
     returning 1
 )
 select run.state, is_known, coalesce(waiting.last - waiting.first + 1, 0), exists (select 1 from stored), exists (select 1 from woken),
-    (select count(*) from forgotten),
+    array(select key from old),
     case when is_known then exists (select 1 from perdure.inbox where namespace = $1 and run_id = $2 and id = $4) else false end
 from run, waiting, known;
+
+-- name: forget_keys
+-- Of keys that are old enough: where the statement above does not do it by itself, for it would change one table twice.
+delete from perdure.signal_keys where namespace = $1 and run_id = $2 and key = any($3::text[]);
 
 -- name: stir
 -- After the signal is committed: a waiting run becomes due, and a checkpoint that has looked at an owned one before begins anew where it would
@@ -106,11 +111,11 @@ with recursive addressed (run_id) as (
     select run_id from perdure.requests where namespace = $1 and told_at is null
 ), missed as materialized (
     select run.* from called cross join lateral (
-        select ctid /* portable: 1 as ctid */, namespace, id from perdure.runs
+        select /*{*/ ctid /*| 1 }*/ as place_of, namespace, id from perdure.runs
         where runs.namespace = $1 and id = called.run_id and (state = 'waiting') is true
             and (wake_at is null or wake_at > coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint))
-        for update skip locked /* portable: */
+        for update /*{*/ skip locked /*| }*/
     ) as run
 )
 update perdure.runs as run set wake_at = coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
-from missed where run.ctid = missed.ctid /* portable: run.namespace = missed.namespace and run.id = missed.id */;
+from missed where /*{*/ run.ctid = missed.place_of /*| run.namespace = missed.namespace and run.id = missed.id }*/;

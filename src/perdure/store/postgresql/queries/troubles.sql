@@ -1,14 +1,14 @@
 -- name: take
 -- Troubles that may be told now, the longest due first, each given to one who asks: nobody else is given it before $4.
 with found as materialized (
-    select ctid /* portable: 1 as ctid */, namespace, run_id from perdure.troubles
+    select /*{*/ ctid /*| 1 }*/ as place_of, namespace, run_id from perdure.troubles
     where namespace = $1 and next_at <= coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint)
-    order by next_at limit $3 for update skip locked /* portable: */
+    order by next_at limit $3 for update /*{*/ skip locked /*| }*/
 )
 update perdure.troubles as known
 set tries = tries + 1, next_at = coalesce($2::bigint, (extract(epoch from statement_timestamp()) * 1000000)::bigint) + $4::bigint
 from found
-where known.ctid = found.ctid /* portable: known.namespace = found.namespace and known.run_id = found.run_id */
+where /*{*/ known.ctid = found.place_of /*| known.namespace = found.namespace and known.run_id = found.run_id }*/
 returning known.run_id, kind, at, tries;
 
 -- name: told
