@@ -137,10 +137,12 @@ async def test_a_failed_attempt_is_counted_and_tried_again(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError("no"), GeneratorExit()], ids=repr)
-async def test_f10_whatever_it_raises_is_recorded_as_its_failure_and_the_store_goes_on(stage: Stage, raised: BaseException) -> None:
-    @step(transaction=True, retry=ONCE)
-    def leave(db: apsw.Connection) -> None:
-        db.execute("insert into bookings values ('ann', 1, null)")
+async def test_f10_whatever_it_raises_is_recorded_as_its_failure_and_the_store_goes_on(
+    stage: Stage, raised: BaseException, pay: Any
+) -> None:
+    @transactional(stage, retry=ONCE)
+    async def leave(db) -> None:
+        await db.execute(adds(stage))
         raise raised
 
     @workflow

@@ -84,9 +84,12 @@ class OfSqlalchemy:
 
     def close(self) -> None:
         self._guard.is_given = False
-        if self._session is not None:
-            self._session.close()
-        self._db.close()
+        try:
+            if self._session is not None:
+                self._session.close()
+            self._db.close()
+        finally:
+            self._driver.close()
 
     def is_lost(self) -> bool:
         return self._db.closed or self._db.invalidated
@@ -101,7 +104,9 @@ class OfAsyncSqlalchemy:
         assert db.sync_connection is not None
         self._guard = Guard(db.sync_connection)
         self._session = AsyncSession(db, join_transaction_mode="create_savepoint") if is_session else None
+        self._driver: Any = db.sync_connection.connection.driver_connection
         self._is_open = True
+        self._is_closed = False
         self._statements = Translating(self._fetch, lambda: self.is_lost)
 
     @property
@@ -134,19 +139,21 @@ class OfAsyncSqlalchemy:
 
     async def close(self) -> None:
         self._guard.is_given = False
-        if self._is_open:
-            self._is_open = False
-            if self._session is not None:
-                await self._session.close()
-            await self._db.close()
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if not self._is_open:
+            await self._db.invalidate()
+        self._is_open = False
+        if self._session is not None:
+            await self._session.close()
+        await self._db.close()
 
     def cut(self) -> None:
         self._guard.is_given = False
         if self._is_open:
             self._is_open = False
-            assert self._db.sync_connection is not None
-            driver: Any = self._db.sync_connection.connection.driver_connection
-            driver.terminate()
+            self._driver.terminate()
 
 
 async def connect_async(engine: AsyncEngine, address: Address, *, is_session: bool) -> OfAsyncSqlalchemy:

@@ -57,7 +57,9 @@ class OwnThread:
 def tell(answer: "asyncio.Future[Any]", value: Any, error: BaseException | None) -> None:
     if answer.done():
         return  # whoever asked was cancelled
-    if error is not None:
+    if isinstance(error, StopIteration):  # no future can hold one
+        answer.set_exception(RuntimeError(f"it raised {error!r}"))
+    elif error is not None:
         answer.set_exception(error)
     else:
         answer.set_result(value)
