@@ -11,6 +11,7 @@ import asyncpg
 
 from perdure.errors import StoreError, StoreUnavailable
 from perdure.store.postgresql.address import Address
+from perdure.store.postgresql.dead_hosts import give_up_dead_hosts
 from perdure.store.postgresql.failures import BEGINS_ANEW, is_lost, meaning_of, refusal_of, said
 from perdure.store.protocol import UnknownOutcome
 
@@ -67,7 +68,7 @@ async def connect(address: Address) -> Connection:
             "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",
         }
     try:
-        return await asyncpg.connect(
+        db = await asyncpg.connect(
             address.dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
@@ -77,6 +78,8 @@ async def connect(address: Address) -> Connection:
         )
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise refusal_of(error, address.shown) from error
+    give_up_dead_hosts(db)
+    return db
 
 
 class Connections:
@@ -205,8 +208,15 @@ class Connections:
             self._idle.append(db)
         elif db is not None:
             db.terminate()
+            self._forget_idle()
         if self._drained is not None and not self._in_use and not self._drained.done():
             self._drained.set_result(None)
+
+    def _forget_idle(self) -> None:
+        """Where one connection was lost the others may be as dead, and each would be waited for as long."""
+        for db in self._idle:
+            db.terminate()
+        self._idle.clear()
 
     async def close(self) -> None:
         """Idempotent; waits for what was asked before."""
