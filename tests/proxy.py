@@ -38,7 +38,7 @@ class Proxy:
             stream.transport.abort()
 
     def vanish(self) -> None:
-        """No byte gets through any more and nobody is told, as when a router loses its table. Connections of before stay so after `mend`."""
+        """No byte gets through and nobody is told, as when a router loses its table; connections of before stay so after `mend`."""
         self.is_silent = True
         self._gone |= self._streams
 

@@ -8,11 +8,11 @@ import pytest
 
 from tests.cluster.servers import PostgresServer
 from tests.cluster.view import PostgresqlView
-from tests.crash.conftest import pytest_make_parametrize_id as pytest_make_parametrize_id
-from tests.crash.conftest import zygote as zygote
+from tests.crash.conftest import pytest_make_parametrize_id, zygote
 from tests.crash.harness import Harness
 from tests.crash.processes import Zygote
 
+__all__ = ["pytest_make_parametrize_id", "zygote"]
 numbers = count(1)
 
 

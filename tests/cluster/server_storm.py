@@ -192,7 +192,9 @@ def refusing(server: PostgresServer, schema: str, codes: tuple[str, ...]) -> Ite
     )
     tables = [table for table in ("history", "runs", "workers") if server.ask("select to_regclass($1)", f"{schema}.{table}")[0][0]]
     for table in tables:
-        server.ask(f"create trigger refusing after insert or update on {schema}.{table} for each statement execute function {schema}.refuse()")
+        server.ask(
+            f"create trigger refusing after insert or update on {schema}.{table} for each statement execute function {schema}.refuse()"
+        )
     try:
         yield
     finally:

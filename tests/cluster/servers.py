@@ -71,7 +71,13 @@ class PostgresServer:
 
     def _run(self, name: str, *arguments: str) -> None:
         done = subprocess.run(
-            [self._program(name), *arguments], cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **self._identity
+            [self._program(name), *arguments],
+            check=False,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            **self._identity,
         )
         assert done.returncode == 0, f"{name}: {done.stderr}\n{self.log}"
 
@@ -98,7 +104,13 @@ class PostgresServer:
             command += ["-c", f"{name}={value}"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent, **self._identity
+                command,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=end_with_parent,  # noqa: PLW1509  one call into the kernel, which no thread can disturb
+                **self._identity,
             )
         if wait:
             wait_until(lambda: self.answers or not self.lives, "the server answers", told=lambda: self.log)
@@ -111,7 +123,7 @@ class PostgresServer:
     @property
     def answers(self) -> bool:
         command = [self._program("pg_isready"), "-q", "-h", str(self.folder), "-p", str(self.port)]
-        return subprocess.run(command, cwd="/").returncode == 0
+        return subprocess.run(command, check=False, cwd="/").returncode == 0
 
     @property
     def log(self) -> str:
@@ -184,8 +196,8 @@ class PostgresServer:
         return copy
 
     def wait_for_backup(self, copy: "PostgresServer") -> None:
-        arguments = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "perdure", "-D", str(copy.data), "-c", "fast", "--no-sync", "-X", "stream"]
-        self._run("pg_basebackup", *arguments)
+        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "perdure", "-D", str(copy.data)]
+        self._run("pg_basebackup", *place, "-c", "fast", "--no-sync", "-X", "stream")
 
     def wait_for_follower(self, name: str, state: str = "streaming") -> None:
         sql = "select 1 from pg_stat_replication where application_name = $1 and state = $2"

@@ -1,6 +1,7 @@
 """What stands in a store on PostgreSQL, read past the product, in the form in which the crash tests read one on SQLite."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ class PostgresqlView(StoreView):
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
-        self._url, _, schema = address.partition("?schema=")
+        self._url, _, schema = re.split("([?&]schema=|$)", address, maxsplit=1)
         self._settings = {"search_path": schema or "perdure", "application_name": "view"}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="view", daemon=True)
@@ -59,7 +60,7 @@ class PostgresqlView(StoreView):
 
     def is_writable(self) -> bool:
         """Whether no worker has a transaction open at this moment."""
-        sql = "select 1 from pg_stat_activity where application_name = 'perdure' and datname = current_database() and xact_start is not null"
+        sql = "select 1 from pg_stat_activity where application_name = 'perdure' and xact_start is not null"
         return not self.rows(sql)
 
     def integrity(self) -> str:

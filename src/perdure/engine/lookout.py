@@ -11,7 +11,7 @@ from perdure.engine.ports import Ports
 from perdure.engine.sweep import sweep
 from perdure.errors import StoreError, StoreFailed
 from perdure.settings import Settings
-from perdure.store.protocol import Store
+from perdure.store.protocol import FenceLost, Store
 
 log = logging.getLogger("perdure.engine")
 
@@ -95,17 +95,26 @@ class Lookout:
             self._alarm.cancel()
         self._alarm = self._alarm_at = None
 
-    async def sweep_for_ever(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
-        """Until stopped. What fails in one round is met again in the next."""
+    async def sweep_for_ever(
+        self,
+        incarnation: Callable[[], str],
+        acknowledged: Callable[[], int],
+        fenced: Callable[[str], None],
+        check_owned: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Until stopped. What fails in one round is met again in the next. `acknowledged`: the last checkpoint, `fenced`: it is lost."""
         self._incarnation = incarnation
         while not self._is_stopped:
+            swept_as = incarnation()
             try:
-                if await sweep(self._store, self._ports.clock, incarnation(), self._workflows, self._settings):
+                if await sweep(self._store, self._ports.clock, swept_as, self._workflows, self._settings, acknowledged):
                     self._claim()
                 await check_owned()
                 self._ports.reached("sweep.done")
             except StoreFailed:
                 raise
+            except FenceLost:
+                self._loop.call_soon(fenced, swept_as)  # not here: workflow code is closed from plain callbacks only
             except StoreError as error:
                 # The next round begins anew.
                 log.warning("the sweep could not be finished: %s", error)

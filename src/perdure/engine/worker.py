@@ -26,6 +26,7 @@ from perdure.engine.retention import purge_for_ever
 from perdure.engine.starting import Starting
 from perdure.engine.suspects import Suspects
 from perdure.engine.tenure import Tenure
+from perdure.engine.witness import Witness
 from perdure.errors import StoreError
 from perdure.model.records import Record
 from perdure.model.runs import RunRow
@@ -63,6 +64,7 @@ class Worker:
         self._python = python_minor()
         self._is_stopping = False
         self._claims_along = False
+        self._witness = Witness(store, settings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._may_leave = asyncio.Event()
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
@@ -75,7 +77,7 @@ class Worker:
         self.starting = Starting(store, self._committer, lambda: self.incarnation, self._python, self._room, self._began)
         self.executing = self._crumbs.executing_here
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
-        self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
+        self._lingering = Lingering(self.loop, settings.linger_seconds, lambda run: self._activation.park_idle(run))  # noqa: PLW0108  made below
         self._ownership = Ownership(
             self.live, self._loading, self.starting.under_way, self._committer, lambda: store.owned_count(self.incarnation), self._drop
         )
@@ -99,7 +101,8 @@ class Worker:
         await self._be_born()
         self._lookout.start()
         self._spawn(purge_for_ever(self._store, self._settings), "perdure-retention")
-        self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._check_owned), "perdure-sweep")
+        sweeping = self._lookout.sweep_for_ever(lambda: self.incarnation, self._committer.acknowledged, self._fenced, self._check_owned)
+        self._spawn(sweeping, "perdure-sweep")
 
     async def _be_born(self) -> None:
         lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._crumbs, self._tenure, self._fenced)
@@ -235,9 +238,6 @@ class Worker:
         else:
             self._activation.replay(run, found, partial(self._loading.replay_ends, found))
 
-    def _park(self, run: LiveRun) -> None:
-        self._activation.park_idle(run)
-
     def _enliven(self, row: RunRow) -> LiveRun:
         execution = Execution(row.id, self._workflows[row.workflow], row.input, row.seed, self._settings.limits.payload_bytes, self._steps)
         token = f"{row.fencing:020d}-{self.incarnation}"
@@ -247,6 +247,7 @@ class Worker:
     # ── what commits bring ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _committed(self, batch: Checkpoint, done: Committed) -> None:
+        self._witness.saw(batch, done)
         changes = {change.run_id: change for change in batch.changes}
         for written in done.written:
             run = self.live.get(written.run_id)
@@ -363,19 +364,20 @@ class Worker:
 
     def _fenced(self, incarnation: str) -> None:
         """Declared dead: nothing in memory may be recorded. Begin a new life."""
-        if incarnation != self.incarnation or self.failure.done():
+        if self._lease is None or incarnation != self.incarnation or self.failure.done() or not self._lease.falls():
             return
         if self._is_stopping:
             self._committer.forget()
             return
         self._ports.reached("fence.lost")
-        log.warning("worker %s was declared dead; it drops its runs and begins anew", self.incarnation)
+        log.warning("worker %s may commit nothing any more; it drops its runs and begins anew", incarnation)
         self._drop_everything()
-        self._end_lease()
         self._tenure.is_lost()
-        self._spawn(self._begin_anew(), "perdure-rebirth")
+        self._spawn(self._begin_anew(incarnation), "perdure-rebirth")
 
-    async def _begin_anew(self) -> None:
+    async def _begin_anew(self, fallen: str) -> None:
+        await self._witness.testify(fallen, self._committer.acknowledged())
+        self._end_lease()  # not before: whoever sees the file let go of takes these runs
         if not self._is_stopping:
             await insist(self._be_born, self._settings, "the worker cannot register")
 

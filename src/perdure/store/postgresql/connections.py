@@ -13,6 +13,7 @@ from perdure.errors import StoreError, StoreUnavailable
 from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.dead_hosts import give_up_dead_hosts
 from perdure.store.postgresql.failures import BEGINS_ANEW, is_lost, meaning_of, refusal_of, said
+from perdure.store.postgresql.hosts import first_to_accept
 from perdure.store.protocol import UnknownOutcome
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Committing(Protocol):
 CONNECTIONS_MOST = 8
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 8.0  # below a lease: who waits longer has lost it
+COMMIT_SECONDS = 7.0  # below the one before, at which the driver cancels
 LOCK_SECONDS = 4.0
 IDLE_SECONDS = 8.0  # in a transaction: a worker that stopped in the middle of one keeps nobody waiting longer
 RIDE_OUT_SECONDS = 4.0  # how long a server that has gone away is waited for before whoever asked is told
@@ -52,8 +54,27 @@ async def commit_as_asked(real: Callable[[], Awaitable[T]]) -> T:
     return await real()
 
 
+async def left_alone(db: Connection, real: Callable[[], Awaitable[T]]) -> T:
+    """What takes too long, or is wanted no more, loses its connection.
+
+    The driver alone would ask the server to cancel it, and a COMMIT that waits for a standby is then answered as if the standby had it.
+    """
+    task = asyncio.ensure_future(real())
+    task.add_done_callback(lambda task: None if task.cancelled() else task.exception())  # seen: nobody may be waiting for it
+    try:
+        await asyncio.wait([task], timeout=COMMIT_SECONDS)
+    finally:
+        if not task.done():
+            db.terminate()
+    return await task
+
+
 async def connect(address: Address) -> Connection:
     """Raises StoreError that names the setting to correct."""
+    return await first_to_accept([partial(connect_to, address, dsn) for dsn in address.dsns], lambda db: db.terminate())
+
+
+async def connect_to(address: Address, dsn: str) -> Connection:
     settings = {"application_name": "perdure"}
     if not address.has_pooler:
         settings |= {
@@ -69,14 +90,14 @@ async def connect(address: Address) -> Connection:
         }
     try:
         db = await asyncpg.connect(
-            address.dsn,
+            dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
             server_settings=settings,
             statement_cache_size=0 if address.has_pooler else 200,
             max_cached_statement_lifetime=PLAN_SECONDS,
         )
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise refusal_of(error, address.shown) from error
     give_up_dead_hosts(db)
     return db
@@ -114,7 +135,7 @@ class Connections:
         for tries_left in reversed(range(TRIES)):
             try:
                 async with self._use() as db:
-                    return await self._committed(partial(function, db))
+                    return await self._committed(db, partial(function, db))
             except BEGINS_ANEW as error:
                 if not tries_left:
                     raise meaning_of(error, self.address.shown) from error
@@ -143,12 +164,12 @@ class Connections:
                 if not is_lost(error):
                     await db.execute("rollback")
                 raise
-            await self._committed(partial(db.execute, "commit"))
+            await self._committed(db, partial(db.execute, "commit"))
             return value
 
-    async def _committed(self, real: Callable[[], Awaitable[T]]) -> T:
+    async def _committed(self, db: Connection, real: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await self._commit(real)
+            return await self._commit(partial(left_alone, db, real))
         except Exception as error:
             if is_lost(error):
                 raise UnknownOutcome(
