@@ -36,7 +36,6 @@ class Committing(Protocol):
 CONNECTIONS_MOST = 8
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 8.0  # below a lease: who waits longer has lost it
-COMMIT_SECONDS = 7.0  # below the one before, at which the driver cancels
 LOCK_SECONDS = 4.0
 IDLE_SECONDS = 8.0  # in a transaction: a worker that stopped in the middle of one keeps nobody waiting longer
 RIDE_OUT_SECONDS = 4.0  # how long a server that has gone away is waited for before whoever asked is told
@@ -52,21 +51,6 @@ async def pause(seconds: float) -> None:
 
 async def commit_as_asked(real: Callable[[], Awaitable[T]]) -> T:
     return await real()
-
-
-async def left_alone(db: Connection, real: Callable[[], Awaitable[T]]) -> T:
-    """What takes too long, or is wanted no more, loses its connection.
-
-    The driver alone would ask the server to cancel it, and a COMMIT that waits for a standby is then answered as if the standby had it.
-    """
-    task = asyncio.ensure_future(real())
-    task.add_done_callback(lambda task: None if task.cancelled() else task.exception())  # seen: nobody may be waiting for it
-    try:
-        await asyncio.wait([task], timeout=COMMIT_SECONDS)
-    finally:
-        if not task.done():
-            db.terminate()
-    return await task
 
 
 async def connect(address: Address) -> Connection:
@@ -135,7 +119,7 @@ class Connections:
         for tries_left in reversed(range(TRIES)):
             try:
                 async with self._use() as db:
-                    return await self._committed(db, partial(function, db))
+                    return await self._committed(partial(function, db))
             except BEGINS_ANEW as error:
                 if not tries_left:
                     raise meaning_of(error, self.address.shown) from error
@@ -164,12 +148,12 @@ class Connections:
                 if not is_lost(error):
                     await db.execute("rollback")
                 raise
-            await self._committed(db, partial(db.execute, "commit"))
+            await self._committed(partial(db.execute, "commit"))
             return value
 
-    async def _committed(self, db: Connection, real: Callable[[], Awaitable[T]]) -> T:
+    async def _committed(self, real: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await self._commit(partial(left_alone, db, real))
+            return await self._commit(real)
         except Exception as error:
             if is_lost(error):
                 raise UnknownOutcome(
@@ -228,7 +212,7 @@ class Connections:
         if db is not None and is_sound and not db.is_closed() and not db.is_in_transaction():
             self._idle.append(db)
         elif db is not None:
-            db.terminate()
+            db.terminate()  # at once: else the driver asks the server to cancel, and a COMMIT that waits for a standby counts as done
             self._forget_idle()
         if self._drained is not None and not self._in_use and not self._drained.done():
             self._drained.set_result(None)
