@@ -23,6 +23,8 @@ class Proxy:
         self.swallowed = 0
         self.is_cut = False
         self.is_silent = False
+        self.deafens = False  # whoever listens for notifications hears nothing from then on
+        self.deafened = 0
         self.delay_seconds = 0.0
         self.piece_bytes = PIECE
         self.port = 0
@@ -50,6 +52,7 @@ class Proxy:
         return len(self._streams) // 2
 
     async def __aenter__(self) -> "Proxy":
+        self._loop = asyncio.get_running_loop()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -83,7 +86,7 @@ class Proxy:
         server_reader, server_writer = await asyncio.open_connection(*self._target)
         self._streams.add(server_writer)
         marks = {"swallows": False}
-        there = asyncio.ensure_future(self._forward(reader, server_writer, marks))
+        there = asyncio.ensure_future(self._forward(reader, server_writer, writer, marks))
         back = asyncio.ensure_future(self._answer(server_reader, writer, marks))
         try:
             await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
@@ -95,9 +98,14 @@ class Proxy:
             self._streams.discard(server_writer)
             self._gone.discard(server_writer)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, marks: dict[str, bool]) -> None:
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter, marks: dict[str, bool]
+    ) -> None:
         with suppress(OSError):
             while piece := await reader.read(PIECE):
+                if self.deafens and b"LISTEN" in piece:
+                    self.deafened += 1
+                    self._loop.call_later(0.5, self._gone.add, back)  # once it knows that it listens
                 if self._swallows and self._wanted in piece:
                     self._swallows -= 1
                     marks["swallows"] = True

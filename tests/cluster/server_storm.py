@@ -37,7 +37,7 @@ class ServerStorm(Storm):
 
     def strike(self, fault: Fault) -> None:
         """Once workers own unfinished runs; returns when they have gone on."""
-        self._keep_going()
+        self.keep_going()
         self._let_happen(self.chance.randint(5, 60))
         self._until(lambda: any(self._harness.store.owned_by(worker.pid) for worker in self._workers), "workers own unfinished runs")
         fault(self)
@@ -53,7 +53,7 @@ class ServerStorm(Storm):
         """While a client sees to it that there is something to do."""
 
         def is_so() -> bool:
-            self._keep_going()
+            self.keep_going()
             return condition()
 
         self._harness.wait(is_so, what, 60)

@@ -37,7 +37,7 @@ class Busy(Storm):
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         def is_so() -> bool:
-            self._keep_going()
+            self.keep_going()
             return condition()
 
         self._harness.wait(is_so, what, 60)

@@ -27,7 +27,7 @@ class Storm:
     def rage(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self._keep_going()
+            self.keep_going()
             self._let_happen(self._chance.randint(1, 60))
             self._strike()
             self.look()
@@ -44,7 +44,7 @@ class Storm:
             process.resume()
         self._harness.heal(*self._lanes, seconds=90)
 
-    def _keep_going(self) -> None:
+    def keep_going(self) -> None:
         self._workers = [worker for worker in self._workers if worker.lives]
         while len(self._workers) < WORKERS:
             self._workers.append(self._harness.launch())
