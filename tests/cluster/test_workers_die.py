@@ -34,11 +34,9 @@ from tests.crash.test_random_kills import test_f02_killed_at_random_nothing_is_l
 from tests.crash.test_stopping import (
     test_f05_told_to_stop_it_lets_steps_under_way_end_and_records_them as test_f05_told_to_stop_it_lets_steps_end,
 )
-from tests.crash.test_random_kills import test_f02_killed_at_random_nothing_is_lost_and_nothing_done_twice as test_f02_killed_at_random
 from tests.crash.test_stopping import (
     test_f05_told_twice_it_gives_steps_up_and_hands_their_runs_over as test_f05_told_twice_it_hands_its_runs_over,
 )
-from tests.crash.test_random_kills import test_f02_killed_at_random_nothing_is_lost_and_nothing_done_twice as test_f02_killed_at_random
 from tests.crash.test_stopping import (
     test_f06_b3_a_new_worker_takes_nothing_from_one_that_drains as test_f06_a_new_worker_takes_nothing_from_one_that_drains,
 )
