@@ -10,6 +10,7 @@ from tests.cluster.conftest import harness_on
 from tests.cluster.namespaces import WAYS, Wire, may_make_hosts, wire_to
 from tests.cluster.servers import PostgresServer
 from tests.crash.harness import Harness, result, signal, start
+from tests.crash.options import SHORT_LEASE
 from tests.crash.processes import Process, Zygote
 from tests.crash.test_pauses import fenced, takes_part_again
 from tests.crash.test_poison import limited_memory
@@ -29,6 +30,7 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def harness(server: PostgresServer, zygote: Zygote, tmp_path: Path) -> Iterator[Harness]:
     with harness_on(server, zygote, tmp_path) as harness:
+        harness.settings |= SHORT_LEASE
         yield harness
 
 

@@ -13,6 +13,7 @@ from tests.cluster.servers import PostgresServer, settle
 from tests.cluster.view import PostgresqlView
 from tests.crash import checker
 from tests.crash.harness import Harness
+from tests.crash.options import SHORT_LEASE
 from tests.crash.processes import Zygote
 from tests.crash.storm import Storm
 
@@ -29,6 +30,7 @@ def pooler(shared_server: PostgresServer) -> Iterator[Pooler]:
 def harness(shared_server: PostgresServer, pooler: Pooler, zygote: Zygote, tmp_path: Path) -> Iterator[Harness]:
     schema = f"pooled_{pooler.port}"
     with Harness(zygote, tmp_path, pooler.address(schema), PostgresqlView(shared_server.url(schema=schema))) as harness:
+        harness.settings |= SHORT_LEASE
         yield harness
 
 

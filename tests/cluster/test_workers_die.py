@@ -12,24 +12,6 @@ from tests.crash.test_crash_points import (
     test_f01_b41_b62_killed_at_a_point_everything_is_done_and_nothing_twice as test_f01_killed_at_a_point_nothing_is_done_twice,
 )
 from tests.crash.test_exhaustion import test_f13_a_blocked_event_loop_is_no_reason_to_take_over as test_f13_a_blocked_event_loop
-from tests.crash.test_pauses import (
-    test_f03_b15_stopped_in_a_step_past_its_lease_it_commits_nothing_afterwards as test_f03_stopped_in_a_step_it_commits_nothing_afterwards,
-)
-from tests.crash.test_pauses import (
-    test_f03_declared_dead_it_commits_nothing_even_while_its_runs_are_still_its_own as test_f03_only_the_fence_stands_between,
-)
-from tests.crash.test_pauses import (
-    test_f03_stopped_before_a_commit_it_loses_the_fence_and_begins_anew as test_f03_stopped_before_a_commit,
-)
-from tests.crash.test_pauses import (
-    test_f03_stopped_for_less_than_its_lease_nothing_is_run_again as test_f03_stopped_for_less_than_its_lease,
-)
-from tests.crash.test_pauses import (
-    test_f03_stopped_while_a_step_waits_for_its_next_try_it_does_not_begin_it as test_f03_stopped_while_a_step_waits_for_its_next_try,
-)
-from tests.crash.test_pauses import (
-    test_f04_frozen_with_all_its_threads_it_commits_nothing_afterwards as test_f04_frozen_with_all_its_threads,
-)
 from tests.crash.test_random_kills import test_f02_killed_at_random_nothing_is_lost_and_nothing_done_twice as test_f02_killed_at_random
 from tests.crash.test_stopping import (
     test_f05_told_to_stop_it_lets_steps_under_way_end_and_records_them as test_f05_told_to_stop_it_lets_steps_end,

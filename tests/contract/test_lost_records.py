@@ -2,23 +2,12 @@
 
 import json
 
-import pytest
-
 from perdure.model.lost_records import Known
 from perdure.model.states import RunState
-from perdure.store.protocol import Checkpoint, OutOfTurn, Store
+from perdure.store.protocol import Store
 from tests.contract.acting import Worker, history_of, kinds, step
 
 LEASE = 10_000_000
-
-
-async def test_who_commits_out_of_turn_is_told_the_last_number_that_the_store_has(store: Store, worker: Worker) -> None:
-    run = await worker.run("order-1")
-
-    with pytest.raises(OutOfTurn) as refused:
-        await store.checkpoint(Checkpoint("worker-1", 7, LEASE, [run.change(step())]))
-
-    assert refused.value.last == 1
 
 
 async def test_what_is_all_there_is_nothing_to_tell_of(store: Store, worker: Worker) -> None:

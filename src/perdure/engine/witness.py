@@ -7,7 +7,7 @@ from functools import partial
 from perdure.engine.patience import insist
 from perdure.model.lost_records import Known, LostRecords
 from perdure.settings import Settings
-from perdure.store.protocol import Checkpoint, Committed, Store
+from perdure.store.protocol import Checkpoint, Claimed, Committed, Store
 
 log = logging.getLogger("perdure.engine")
 
@@ -27,9 +27,10 @@ class Witness:
         for written in done.written:
             if written.records:
                 self._remember(written.run_id, generations[written.run_id], written.records[-1].position)
-        for claimed in done.claimed:
-            if claimed.started is not None:
-                self._remember(claimed.row.id, claimed.row.generation, claimed.started.position)
+
+    def saw_claimed(self, claimed: Claimed) -> None:
+        if claimed.started is not None:
+            self._remember(claimed.row.id, claimed.row.generation, claimed.started.position)
 
     def _remember(self, run_id: str, generation: int, position: int) -> None:
         self._known[run_id] = Known(run_id, generation, position)
@@ -43,6 +44,13 @@ class Witness:
         Reports what is gone, once the store answers.
         """
         await insist(partial(self._compare, incarnation, checkpoints), self._settings, "what the store still has cannot be read")
+
+    async def look_for(self, run_id: str) -> None:
+        """The store says that it is not this worker's any more. Somebody else's it may be, but not shorter than it was."""
+        if (known := self._known.get(run_id)) is not None:
+            gone = await insist(partial(self._store.set_aside_lost, [known]), self._settings, f"run {run_id} cannot be looked for")
+            for one in gone:
+                _report(one)
 
     async def _compare(self, incarnation: str, checkpoints: int) -> None:
         row = next((one for one in await self._store.workers() if one.incarnation == incarnation), None)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.clock import SECOND
 from perdure.engine.activation import Activation
 from perdure.engine.attempts import Attempts
+from perdure.engine.background import Background
 from perdure.engine.clock_steps import ClockSteps
 from perdure.engine.committer import Committer, Outcomes
 from perdure.engine.crumbs import Crumbs
@@ -65,7 +66,8 @@ class Worker:
         self._is_stopping = False
         self._claims_along = False
         self._witness = Witness(store, settings)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self.loop, self._failed)
+        self._spawn = self._background.spawn
         self._may_leave = asyncio.Event()
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
         self._tenure = Tenure(ports.clock, round(settings.lease_seconds * SECOND))
@@ -79,7 +81,7 @@ class Worker:
         self._attempts = Attempts(namespace, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, lambda run: self._activation.park_idle(run))  # noqa: PLW0108  made below
         self._ownership = Ownership(
-            self.live, self._loading, self.starting.under_way, self._committer, lambda: store.owned_count(self.incarnation), self._drop
+            self.live, self._loading, self.starting.under_way, self._committer, lambda: store.owned_count(self.incarnation), self._disown
         )
         self._activation = Activation(
             self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._lingering.add, self._crumbs
@@ -155,8 +157,7 @@ class Worker:
             self._committer.close()
         finally:
             self._end_lease()
-            for task in list(self._tasks):
-                task.cancel()
+            self._background.cancel()
 
     def _end_lease(self) -> None:
         if self._lease is not None:
@@ -314,6 +315,7 @@ class Worker:
             self._claimed(claimed)
 
     def _claimed(self, claimed: Claimed) -> None:
+        self._witness.saw_claimed(claimed)
         try:
             self._hold(claimed)
         except Exception as error:  # put back: it is owned, and the next sweep finds that memory lacks it
@@ -344,9 +346,14 @@ class Worker:
         """The store does not take what this run has to write; its neighbours are not concerned."""
         run = self.live.get(run_id)
         if run is not None and not self._activation.is_set_aside(run, reason):
-            self._drop(run)
+            self._disown(run)
 
     # ── letting go ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _disown(self, run: LiveRun) -> None:
+        """It is somebody else's, or gone."""
+        self._drop(run)
+        self._spawn(self._witness.look_for(run.id), "perdure-witness")
 
     def _drop(self, run: LiveRun) -> None:
         self.live.pop(run.id, None)
@@ -387,15 +394,3 @@ class Worker:
             self.failure.set_exception(error)
             self.failure.exception()  # seen: nobody may be waiting for it
             self._let_go()
-
-    # ── background ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self.loop.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-
-    def _task_ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failed(task.exception() or RuntimeError("a background task failed"))
