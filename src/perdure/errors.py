@@ -23,6 +23,7 @@ PerdureError
 ├── NonDeterminism       the code does not match the history
 ├── PoisonedRun          processes died under this run's code
 ├── CorruptedHistory     a stored record is damaged
+├── AcknowledgedLost     the store has lost records of the run, in a fail-over or to an older backup
 ├── NotAnExport          the file is not a history that perdure exported
 └── StoreError           the store cannot be used
     ├── StoreNotFound    ├── NotAStore         ├── StoreIsReadOnly
@@ -196,6 +197,12 @@ class CorruptedHistory(PerdureError):
     """A stored record does not match its checksum. The run is quarantined; others go on."""
 
     code = "corrupted_history"
+
+
+class AcknowledgedLost(PerdureError):
+    """Records of the run that were acknowledged are gone from the store (a fail-over, an older backup). It is quarantined; others go on."""
+
+    code = "acknowledged_lost"
 
 
 class NotAnExport(PerdureError):

@@ -17,14 +17,17 @@ T = TypeVar("T")
 
 
 class Harness:
-    def __init__(self, zygote: Zygote, folder: Path) -> None:
+    """`view` reads a store that is elsewhere, `path` is then its address."""
+
+    def __init__(self, zygote: Zygote, folder: Path, path: str | None = None, view: StoreView | None = None) -> None:
         self.settings = dict(QUICK)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.path = str(folder / "store.db")
+        self.path = path or str(folder / "store.db")
+        self.through: str | None = None  # the address that processes are given, if another one
         self.gates = folder / "gates"
         self.server = EffectServer()
-        self.store = StoreView(self.path)
+        self.store = view or StoreView(self.path)
         self.processes: list[Process] = []
         self.resuming: dict[str, Process] = {}
         self._zygote = zygote
@@ -49,7 +52,7 @@ class Harness:
     # ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def options(self, settings: dict[str, Any] | None = None, **more: Any) -> Options:
-        store = more.pop("store", self.path)
+        store = more.pop("store", self.through or self.path)
         return Options(store, self.server.path, str(self.gates), settings=self.settings | (settings or {}), **more)
 
     def launch(self, program: Sequence[str] | None = None, **more: Any) -> Process:

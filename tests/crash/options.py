@@ -56,7 +56,7 @@ Lane = tuple[Action, ...]
 class Options:
     """One process: a worker, or with role="client" a client only. With `lanes`, it ends when they are done, unless it `stays`."""
 
-    store: str
+    store: str  # the path of a file, or an address
     effects: str
     gates: str
     role: str = "worker"
@@ -75,6 +75,7 @@ class Options:
     file_bytes_most: int | None = None
     collects_garbage: bool = False
     clock_moved: float = 0.0  # seconds by which its wall clock is wrong
+    elsewhere: str | None = None  # where it keeps its temporary files: workers of another host see none of them
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -6,6 +6,7 @@ import logging
 import resource
 import signal
 import sys
+import tempfile
 import threading
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -49,6 +50,10 @@ def main(text: str) -> int:
     return status
 
 
+def address_of(options: Options) -> str:
+    return options.store if "://" in options.store else f"sqlite:///{options.store}"
+
+
 def left_in_memory() -> dict[str, int]:
     """Objects of runs that nobody should hold any more, by their class."""
     gc.collect()
@@ -65,6 +70,8 @@ def prepare(options: Options) -> None:
         transactions.CHECKPOINT_PAGES = options.wal_pages_most
     if options.unsafe:
         sync_never()
+    if options.elsewhere is not None:
+        tempfile.tempdir = options.elsewhere
 
 
 def sync_never() -> None:
@@ -111,7 +118,7 @@ async def live(options: Options, points: Points) -> int:
         return 0
     workflows = [one for name, one in WORKFLOWS.items() if options.workflows is None or name in options.workflows]
     ports = Ports(reached=points.reached, clock=MovedClock(options.clock_moved))
-    engine = Engine(f"sqlite:///{options.store}", workflows, settings=Settings(**options.settings), ports=ports)
+    engine = Engine(address_of(options), workflows, settings=Settings(**options.settings), ports=ports)
     stopping = Stopping(engine, asyncio.get_running_loop())
     stopping.listen()
     async with AsyncExitStack() as stack:
@@ -151,7 +158,7 @@ def collect_for_ever() -> None:
 async def act_as_client(options: Options) -> None:
     while True:
         try:
-            async with Client(f"sqlite:///{options.store}", settings=Settings(**options.settings)) as client:
+            async with Client(address_of(options), settings=Settings(**options.settings)) as client:
                 tell("ready")
                 await act(client, options.lanes)
                 return

@@ -107,6 +107,10 @@ class Committer:
         self._is_in_doubt = False
         self.is_available = True  # it has just taken the registration
 
+    def acknowledged(self) -> int:
+        """The number of the last checkpoint that this incarnation was told to be committed."""
+        return self._number
+
     def forget(self) -> None:
         """Drop everything that has gathered; nothing is committed until `begin`."""
         self._incarnation = None

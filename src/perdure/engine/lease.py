@@ -30,6 +30,13 @@ class Lease:
     incarnation: str
     presence: Presence | None
     heartbeat: "Heartbeat"
+    has_fallen: bool = False
+
+    def falls(self) -> bool:
+        """Nothing is renewed any more, but the file is still held. Whether it is said for the first time."""
+        is_first, self.has_fallen = not self.has_fallen, True
+        self.heartbeat.stop()
+        return is_first
 
     def end(self) -> None:
         self.heartbeat.stop()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from perdure.clock import SECOND, Instant
@@ -11,7 +12,7 @@ from perdure.engine.ports import Ports
 from perdure.engine.sweep import sweep
 from perdure.errors import StoreError, StoreFailed
 from perdure.settings import Settings
-from perdure.store.protocol import Store
+from perdure.store.protocol import FenceLost, Store
 
 log = logging.getLogger("perdure.engine")
 
@@ -95,29 +96,47 @@ class Lookout:
             self._alarm.cancel()
         self._alarm = self._alarm_at = None
 
-    async def sweep_for_ever(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
-        """Until stopped. What fails in one round is met again in the next."""
+    async def sweep_for_ever(
+        self,
+        incarnation: Callable[[], str],
+        acknowledged: Callable[[], int],
+        fenced: Callable[[str], None],
+        check_owned: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Until stopped. What fails in one round is met again in the next. `acknowledged`: the last checkpoint, `fenced`: it is lost."""
         self._incarnation = incarnation
+        await self._sweep_until_cancelled(partial(self._sweep_again_and_again, incarnation, acknowledged, fenced, check_owned))
+
+    async def _sweep_until_cancelled(self, sweeps: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._sweep_again_and_again(incarnation, check_owned)
+            await sweeps()
         except asyncio.CancelledError:
             if not self._is_stopped:  # by somebody who cancels every task there is
-                self._loop.call_later(self._settings.sweep_seconds, self._begin_to_sweep, incarnation, check_owned)
+                self._loop.call_later(self._settings.sweep_seconds, self._begin_to_sweep, sweeps)
             raise
 
-    def _begin_to_sweep(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
+    def _begin_to_sweep(self, sweeps: Callable[[], Awaitable[None]]) -> None:
         if not self._is_stopped:
-            self._spawn(self.sweep_for_ever(incarnation, check_owned), "perdure-sweep")
+            self._spawn(self._sweep_until_cancelled(sweeps), "perdure-sweep")
 
-    async def _sweep_again_and_again(self, incarnation: Callable[[], str], check_owned: Callable[[], Awaitable[None]]) -> None:
+    async def _sweep_again_and_again(
+        self,
+        incarnation: Callable[[], str],
+        acknowledged: Callable[[], int],
+        fenced: Callable[[str], None],
+        check_owned: Callable[[], Awaitable[None]],
+    ) -> None:
         while not self._is_stopped:
+            swept_as = incarnation()
             try:
-                if await sweep(self._store, self._ports.clock, incarnation(), self._workflows, self._settings):
+                if await sweep(self._store, self._ports.clock, swept_as, self._workflows, self._settings, acknowledged):
                     self._claim()
                 await check_owned()
                 self._ports.reached("sweep.done")
             except StoreFailed:
                 raise
+            except FenceLost:
+                self._loop.call_soon(fenced, swept_as)  # not here: workflow code is closed from plain callbacks only
             except StoreError as error:
                 # The next round begins anew.
                 log.warning("the sweep could not be finished: %s", error)

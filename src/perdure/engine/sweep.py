@@ -1,7 +1,7 @@
 """The continuous search, in every worker, for what would otherwise be stranded."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from perdure.clock import Clock
 from perdure.engine.crumbs import executing
@@ -10,17 +10,22 @@ from perdure.engine.presence import forget_presence
 from perdure.errors import StoreError, StoreFailed
 from perdure.model.runs import WorkerRow
 from perdure.settings import Settings
-from perdure.store.protocol import Store
+from perdure.store.protocol import FenceLost, Store
 
 log = logging.getLogger("perdure.engine")
 
 
-async def sweep(store: Store, clock: Clock, incarnation: str, workflows: Sequence[str], settings: Settings) -> bool:
+async def sweep(
+    store: Store, clock: Clock, incarnation: str, workflows: Sequence[str], settings: Settings, acknowledged: Callable[[], int]
+) -> bool:
     """Declare dead workers dead, wake what missed its wake-up; whether there is something to claim.
 
-    Idempotent: what fails is met again next time.
+    Idempotent: what fails is met again next time. Raises FenceLost where the store has fewer checkpoints of this worker than acknowledged.
     """
+    known = acknowledged()  # before the store is asked
     survey = await store.survey(workflows)
+    if any(worker.checkpoint < known for worker in survey.workers if worker.incarnation == incarnation):
+        raise FenceLost(f"the store has lost acknowledged checkpoints of worker {incarnation}")
     others = [worker for worker in survey.workers if worker.state == "live" and worker.incarnation != incarnation]
     died = [worker for worker in others if await _look_after(store, clock, worker)]
     missed = await store.wake_missed() if survey.has_missed else 0

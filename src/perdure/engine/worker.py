@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.clock import SECOND
 from perdure.engine.activation import Activation
 from perdure.engine.attempts import Attempts
+from perdure.engine.background import Background
 from perdure.engine.clock_steps import ClockSteps
 from perdure.engine.committer import Committer, Outcomes
 from perdure.engine.crumbs import Crumbs
@@ -26,6 +27,7 @@ from perdure.engine.retention import purge_for_ever
 from perdure.engine.starting import Starting
 from perdure.engine.suspects import Suspects
 from perdure.engine.tenure import Tenure
+from perdure.engine.witness import Witness
 from perdure.errors import StoreError
 from perdure.model.records import Record
 from perdure.model.runs import RunRow
@@ -63,7 +65,9 @@ class Worker:
         self._python = python_minor()
         self._is_stopping = False
         self._claims_along = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._witness = Witness(store, settings)
+        self._background = Background(self.loop, self._failed)
+        self._spawn = self._background.spawn
         self._may_leave = asyncio.Event()
         outcomes = Outcomes(self._committed, self._refused, self._fenced, self._failed)
         self._tenure = Tenure(ports.clock, round(settings.lease_seconds * SECOND))
@@ -77,7 +81,7 @@ class Worker:
         self._attempts = Attempts(namespace, store, ports, settings, self._crumbs, self._tenure, self._committer)
         self._lingering = Lingering(self.loop, settings.linger_seconds, self._park)
         self._ownership = Ownership(
-            self.live, self._loading, self.starting.under_way, self._committer, lambda: store.owned_count(self.incarnation), self._drop
+            self.live, self._loading, self.starting.under_way, self._committer, lambda: store.owned_count(self.incarnation), self._disown
         )
         self._activation = Activation(
             self._committer, self._attempts, ports, settings, self.loop, self._python, self._is_crowded, self._lingering.add, self._crumbs
@@ -99,7 +103,8 @@ class Worker:
         await self._be_born()
         self._lookout.start()
         self._spawn(purge_for_ever(self._store, self._settings), "perdure-retention")
-        self._spawn(self._lookout.sweep_for_ever(lambda: self.incarnation, self._check_owned), "perdure-sweep")
+        sweeping = self._lookout.sweep_for_ever(lambda: self.incarnation, self._committer.acknowledged, self._fenced, self._check_owned)
+        self._spawn(sweeping, "perdure-sweep")
 
     async def _be_born(self) -> None:
         lease = await begin_lease(self._store, self._ports, self._settings, self._names, self._crumbs, self._tenure, self._fenced)
@@ -152,8 +157,7 @@ class Worker:
             self._committer.close()
         finally:
             self._end_lease()
-            for task in list(self._tasks):
-                task.cancel()
+            self._background.cancel()
 
     def _end_lease(self) -> None:
         if self._lease is not None:
@@ -248,6 +252,7 @@ class Worker:
     # ── what commits bring ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _committed(self, batch: Checkpoint, done: Committed) -> None:
+        self._witness.saw(batch, done)
         changes = {change.run_id: change for change in batch.changes}
         for written in done.written:
             run = self.live.get(written.run_id)
@@ -309,6 +314,7 @@ class Worker:
             self._attempts.begin_released(run)
 
     def _claimed(self, claimed: Claimed) -> None:
+        self._witness.saw_claimed(claimed)
         try:
             self._hold(claimed)
         except Exception as error:  # put back: it is owned, and the next sweep finds that memory lacks it
@@ -341,9 +347,14 @@ class Worker:
         """The store does not take what this run has to write; its neighbours are not concerned."""
         run = self.live.get(run_id)
         if run is not None and not self._activation.is_set_aside(run, reason):
-            self._drop(run)
+            self._disown(run)
 
     # ── letting go ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _disown(self, run: LiveRun) -> None:
+        """It is somebody else's, or gone."""
+        self._drop(run)
+        self._spawn(self._witness.look_for(run.id), "perdure-witness")
 
     def _drop(self, run: LiveRun) -> None:
         self.live.pop(run.id, None)
@@ -361,19 +372,20 @@ class Worker:
 
     def _fenced(self, incarnation: str) -> None:
         """Declared dead: nothing in memory may be recorded. Begin a new life."""
-        if incarnation != self.incarnation or self.failure.done():
+        if self._lease is None or incarnation != self.incarnation or self.failure.done() or not self._lease.falls():
             return
         if self._is_stopping:
             self._committer.forget()
             return
         self._ports.reached("fence.lost")
-        log.warning("worker %s was declared dead; it drops its runs and begins anew", self.incarnation)
+        log.warning("worker %s may commit nothing any more; it drops its runs and begins anew", incarnation)
         self._drop_everything()
-        self._end_lease()
         self._tenure.is_lost()
-        self._spawn(self._begin_anew(), "perdure-rebirth")
+        self._spawn(self._begin_anew(incarnation), "perdure-rebirth")
 
-    async def _begin_anew(self) -> None:
+    async def _begin_anew(self, fallen: str) -> None:
+        await self._witness.testify(fallen, self._committer.acknowledged())
+        self._end_lease()  # not before: whoever sees the file let go of takes these runs
         if not self._is_stopping:
             await insist(self._be_born, self._settings, "the worker cannot register")
 
@@ -383,15 +395,3 @@ class Worker:
             self.failure.set_exception(error)
             self.failure.exception()  # seen: nobody may be waiting for it
             self._let_go()
-
-    # ── background ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self.loop.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-
-    def _task_ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failed(task.exception() or RuntimeError("a background task failed"))

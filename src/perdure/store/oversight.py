@@ -5,6 +5,7 @@ from typing import Protocol
 
 from perdure.clock import Instant, Microseconds
 from perdure.model.findings import Finding, Group
+from perdure.model.lost_records import Known, LostRecords
 from perdure.model.states import RunState
 from perdure.model.troubles import Stranded, TroubleRow
 
@@ -23,6 +24,9 @@ class Oversight(Protocol):
 
     async def counts(self) -> Mapping[RunState, int]:
         """Of the runs in each state; states without runs are left out. Looks at every run."""
+
+    async def set_aside_lost(self, known: Sequence[Known]) -> Sequence[LostRecords]:
+        """What is gone of records that were acknowledged. Runs that go on without them are quarantined in the same transaction."""
 
     # ── troubles ─────────────────────────────────────────────────────────────────────────────────────────────────────
     # A run that fails or is quarantined becomes one in the transaction that ends its stay.

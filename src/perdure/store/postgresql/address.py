@@ -41,6 +41,9 @@ class Address:
     """`shown` has no password; errors and logs quote it."""
 
     dsn: str
+    """Of all hosts."""
+    dsns: tuple[str, ...]
+    """One for each host. Where there are several, one that takes writes is looked for."""
     shown: str
     schema: str = SCHEMA
     has_pooler: bool = False
@@ -57,7 +60,9 @@ def address_of(url: str) -> Address:
     """Raises StoreError for what is no address, or has options that nobody knows."""
     try:
         parts = urlsplit(url)
-        host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+        credentials, at, hosts = parts.netloc.rpartition("@")
+        each = [urlsplit(f"//{host}") for host in hosts.split(",")]
+        host = ",".join(f"{one.hostname or ''}{f':{one.port}' if one.port else ''}" for one in each)
     except ValueError as error:
         raise StoreError(f"the address of the store cannot be read ({error}); use {FORM}") from error
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -78,5 +83,10 @@ def address_of(url: str) -> Address:
         raise StoreError(f"profile={profile} is none; there are {' and '.join(PROFILES)}")
     user = f"{parts.username}@" if parts.username else ""
     shown = f"postgresql://{user}{host}{parts.path}" + (f"?schema={schema}" if schema != SCHEMA else "")
-    dsn = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options), ""))
-    return Address(dsn, shown, schema, pooled == "true", profile == "portable")
+    if len(each) > 1:
+        options.setdefault("target_session_attrs", "read-write")
+    dsn, *dsns = (
+        urlunsplit(("postgresql", credentials + at + netloc, parts.path, urlencode(options), ""))
+        for netloc in (hosts, *(one.netloc for one in each))
+    )
+    return Address(dsn, tuple(dsns), shown, schema, pooled == "true", profile == "portable")

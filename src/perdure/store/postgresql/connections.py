@@ -11,7 +11,9 @@ import asyncpg
 
 from perdure.errors import StoreError, StoreUnavailable
 from perdure.store.postgresql.address import Address
+from perdure.store.postgresql.dead_hosts import give_up_dead_hosts
 from perdure.store.postgresql.failures import BEGINS_ANEW, is_lost, meaning_of, refusal_of, said
+from perdure.store.postgresql.hosts import first_to_accept
 from perdure.store.postgresql.portable import PortableConnection
 from perdure.store.protocol import UnknownOutcome
 
@@ -72,10 +74,14 @@ def settings_of_session(address: Address) -> dict[str, str]:
 
 async def connect(address: Address) -> Connection:
     """Raises StoreError that names the setting to correct."""
+    return await first_to_accept([partial(connect_to, address, dsn) for dsn in address.dsns], lambda db: db.terminate())
+
+
+async def connect_to(address: Address, dsn: str) -> Connection:
     plans = {} if address.is_portable or address.has_pooler else PLANS
     try:
-        return await asyncpg.connect(
-            address.dsn,
+        db = await asyncpg.connect(
+            dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
             server_settings=settings_of_session(address) | plans,
@@ -83,8 +89,10 @@ async def connect(address: Address) -> Connection:
             statement_cache_size=0 if address.has_pooler else 200,
             max_cached_statement_lifetime=PLAN_SECONDS,
         )
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise refusal_of(error, address.shown) from error
+    give_up_dead_hosts(db)
+    return db
 
 
 class Connections:
@@ -218,9 +226,16 @@ class Connections:
         if db is not None and is_sound and not db.is_closed() and not db.is_in_transaction():
             self._idle.append(db)
         elif db is not None:
-            db.terminate()
+            db.terminate()  # at once: else the driver asks the server to cancel, and a COMMIT that waits for a standby counts as done
+            self._forget_idle()
         if self._drained is not None and not self._in_use and not self._drained.done():
             self._drained.set_result(None)
+
+    def _forget_idle(self) -> None:
+        """Where one connection was lost the others may be as dead, and each would be waited for as long."""
+        for db in self._idle:
+            db.terminate()
+        self._idle.clear()
 
     async def close(self) -> None:
         """Idempotent; waits for what was asked before."""

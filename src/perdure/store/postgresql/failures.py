@@ -87,8 +87,12 @@ def refusal_of(error: Exception, shown: str) -> StoreError:
             why = StoreNotFound(f"{shown}: there is no such database ({said(error)}); create it (createdb), or correct the address")
         case exceptions.InsufficientPrivilegeError():
             why = StoreIsReadOnly(f"{shown}: the user may not connect ({said(error)}); grant it, or name another user in the address")
+        case exceptions.ProtocolViolationError() if "startup parameter" in said(error):
+            why = StoreError(f"{shown}: this is a pooler ({said(error)}); add ?pgbouncer=true to the address")
         case exceptions.PostgresError() if isinstance(error, LOST + NOT_NOW):
             why = StoreUnavailable(f"{shown} takes no connections now ({said(error)}); try again")
+        case exceptions.TargetServerAttributeNotMatched():
+            why = StoreUnavailable(f"{shown}: the host takes no writes now (a standby); try again, or name the primary in the address")
         case TimeoutError():
             why = StoreUnavailable(
                 f"{shown}: the host does not answer; check host and port in the address, and that the network lets you through"

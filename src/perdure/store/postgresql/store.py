@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from perdure.clock import Clock, HostClock, Instant, Microseconds
 from perdure.errors import SchemaTooOld, StoreError, StoreNotFound
 from perdure.model.findings import Finding, Group
+from perdure.model.lost_records import Known, LostRecords
 from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
@@ -18,6 +19,7 @@ from perdure.store.inside import Inside
 from perdure.store.pages import pages_of
 from perdure.store.postgresql import (
     checkpoints,
+    lost_records,
     outdated,
     removal,
     requests,
@@ -312,6 +314,9 @@ class PostgresqlStore:
 
     async def settle_trouble(self, trouble: TroubleRow, again_after: Microseconds | None) -> None:
         await self.connections.transact(lambda db: troubles.settle(db, self._scope, trouble, again_after))
+
+    async def set_aside_lost(self, known: Sequence[Known]) -> Sequence[LostRecords]:
+        return await self.connections.transact(lambda db: lost_records.set_aside_lost(db, self._scope, known))
 
     async def note_stranded(self, due_for: Microseconds, most: int) -> None:
         await self.connections.transact(lambda db: stranded.note(db, self._scope, due_for, most))

@@ -8,6 +8,7 @@ from functools import partial
 from perdure.clock import Clock, Instant, Microseconds
 from perdure.errors import SchemaTooOld, StoreError, StoreNotFound
 from perdure.model.findings import Finding, Group
+from perdure.model.lost_records import Known, LostRecords
 from perdure.model.records import Record
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow, WorkerRow
 from perdure.model.states import RunState
@@ -23,6 +24,7 @@ from perdure.store.sending import keys_kept
 from perdure.store.sqlite import (
     checkpoints,
     claims,
+    lost_records,
     outdated,
     removal,
     requests,
@@ -318,6 +320,10 @@ class SqliteStore:
     async def settle_trouble(self, trouble: TroubleRow, again_after: Microseconds | None) -> None:
         function = partial(troubles.settle, namespace=self._namespace, clock=self._clock, trouble=trouble, again_after=again_after)
         await self.runner.write(function)
+
+    async def set_aside_lost(self, known: Sequence[Known]) -> Sequence[LostRecords]:
+        function = partial(lost_records.set_aside_lost, namespace=self._namespace, now=self._clock.now(), known=known)
+        return await self.runner.write(function)
 
     async def note_stranded(self, due_for: Microseconds, most: int) -> None:
         function = partial(stranded.look, namespace=self._namespace, now=self._clock.now(), due_for=due_for, most=most)

@@ -41,6 +41,13 @@ select id, owner,
     1 / (case when $9 or (extract(epoch from statement_timestamp()) * 1000000)::bigint - $8::bigint between 0 and 1000000 then 1 else 0 end)
 from inserted;
 
+-- name: last_positions
+-- How far each run's own records of its generation go.
+select id, generation, state, coalesce((
+    select max(position) from perdure.history
+    where history.namespace = runs.namespace and run_id = runs.id and history.generation = runs.generation
+), 0) from perdure.runs where namespace = $1 and id = any($2::text[]);
+
 -- name: run
 -- The whole row of each that there is.
 select run.* from unnest($2::text[]) as asked (id) cross join lateral (

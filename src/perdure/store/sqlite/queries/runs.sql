@@ -5,6 +5,13 @@ insert into runs (namespace, id, workflow, state, generation, input, input_hash,
 values (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, '', ?10, ?11, ?12, 0, ?13)
 on conflict do nothing;
 
+-- name: last_position
+-- How far the run's own records of its generation go.
+select id, generation, state, coalesce((
+    select max(position) from history
+    where history.namespace = runs.namespace and run_id = runs.id and history.generation = runs.generation
+), 0) from runs where namespace = ?1 and id = ?2;
+
 -- name: run
 -- The whole row.
 select id, workflow, state, generation, input, input_hash, seed, python, only_python <> '', created_at, ended_at,
