@@ -120,6 +120,18 @@ def ask(address: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return thread.submit(lambda: asyncio.run(fetch())).result()
 
 
+def who_only_looks(address: str, **settings: str) -> str:
+    """The address for a role of its own that may read everything of the store, and no more. `settings` are those of its sessions."""
+    database, schema = re.findall(r"/(\w+)\?schema=(\w+)", address)[0]
+    role = f"looks_at_{schema}_of_{database}"
+    ask(address, f"create role {role} login")
+    ask(address, f"grant usage on schema {schema} to {role}")
+    ask(address, f"grant select on all tables in schema {schema} to {role}")
+    for name, value in settings.items():
+        ask(address, f"alter role {role} set {name} = {value}")
+    return address.replace("perdure@", f"{role}@")
+
+
 # ── starting it ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -14,7 +14,7 @@ from perdure.clock import SECOND, HostClock, Instant
 from perdure.store.postgresql import vitals
 from perdure.store.postgresql.address import address_of
 from perdure.store.postgresql.store import PostgresqlStore
-from tests.server import ask, new_address
+from tests.server import ask, new_address, who_only_looks
 
 HOUR = 3600 * SECOND
 
@@ -37,18 +37,6 @@ def doctor(address: str, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[s
     return {one["subject"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
 
 
-def as_role(address: str, **settings: str) -> str:
-    """The address for a role of its own that may look at everything in the store, and no more."""
-    schema = parse_qs(urlsplit(address).query)["schema"][0]
-    role = f"looker_{urlsplit(address).path[1:]}_{schema}"
-    ask(address, f"create role {role} login")
-    ask(address, f"grant usage on schema {schema} to {role}")
-    ask(address, f"grant select on all tables in schema {schema} to {role}")
-    for name, value in settings.items():
-        ask(address, f"alter role {role} set {name} = {value}")
-    return address.replace("perdure@", f"{role}@")
-
-
 async def test_a_store_with_a_worker_is_examined_whole(capsys: pytest.CaptureFixture[str]) -> None:
     address = new_address()
     async with Engine(address, [hear]) as engine:
@@ -65,7 +53,7 @@ async def test_a_role_that_may_only_look_is_wrong_and_the_missing_rights_are_nam
     async with Engine(address, [hear]):
         pass
 
-    found = await asyncio.to_thread(doctor, as_role(address), capsys)
+    found = await asyncio.to_thread(doctor, who_only_looks(address), capsys)
 
     assert (found["privileges"]["level"], "lacks delete on attempts, insert on attempts" in found["privileges"]["what"]) == ("wrong", True)
     assert "grant select, insert, update, delete on all tables in schema" in found["privileges"]["remedy"]
@@ -75,7 +63,7 @@ async def test_a_role_whose_transactions_are_read_only_is_wrong(capsys: pytest.C
     address = new_address()
     async with Engine(address, [hear]):
         pass
-    of_role = as_role(address, default_transaction_read_only="on")
+    of_role = who_only_looks(address, default_transaction_read_only="on")
     ask(address, f"grant insert, update, delete on all tables in schema {parse_qs(urlsplit(address).query)['schema'][0]} to "
                  f"{urlsplit(of_role).username}")  # fmt: skip
 
