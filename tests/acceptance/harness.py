@@ -183,7 +183,7 @@ class Stage:
         lease.presence.leave()
         for path, content in left.items():
             path.write_bytes(content)  # the files of a dead process stay, without its lock
-        tasks = [*worker._tasks, *([worker._committer._task] if worker._committer._task else [])]
+        tasks = [*worker._background._tasks, *([worker._committer._task] if worker._committer._task else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
