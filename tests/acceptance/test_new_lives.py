@@ -64,4 +64,4 @@ async def test_a_worker_that_cannot_go_on_is_not_born_again(stage: Stage) -> Non
 
     assert engine.failure.done()
     assert engine.worker.incarnation == ""
-    assert not engine.worker._tasks
+    assert not engine.worker._background._tasks

@@ -441,7 +441,7 @@ async def test_a_pause_that_another_process_withdraws_while_a_long_step_is_under
     stage.skip(2 * HOUR)
     await stage.until_sweep()
     client = await stage.client()
-    await stage.until(lambda: not any(task.get_name() == "perdure-look" for task in engine.worker._tasks))
+    await stage.until(lambda: not any(task.get_name() == "perdure-look" for task in engine.worker._background._tasks))
     await engine.worker._committer.settle()
     assert begun == ["long"]
 
