@@ -214,12 +214,13 @@ class Stage:
         """Let this much time pass at once, for the clock and for every timer of this process."""
         self.clock.moved += seconds + hours * 3600 + days * 86400
 
-    async def until(self, condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, *, skipping: float = 0) -> Any:
+    async def until(self, condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, *, skipping: float = 0, every: float = 0) -> Any:
         """Wait for the condition (a function or a coroutine function), looking again whenever an engine has done something.
 
-        `skipping`: so many seconds pass before each look.
+        `skipping`: so many seconds pass before each look, or `every` so many real seconds.
         """
         end = time.monotonic() + seconds
+        skips_at = 0.0
         while True:
             self._changed.clear()
             value = condition()
@@ -230,7 +231,9 @@ class Stage:
             if time.monotonic() > end:
                 raise AssertionError(f"not within {seconds:g} s: {inspect.getsource(condition).strip()}")
             await self._hint()
-            self.skip(skipping)
+            if time.monotonic() >= skips_at:
+                skips_at = time.monotonic() + every
+                self.skip(skipping)
 
     async def _hint(self) -> None:
         waiter = self._loop.create_task(self._changed.wait())
@@ -277,9 +280,11 @@ class Stage:
         assert what in [one["kind"] for one in (await run.status()).waiting_for]
 
     async def until_sweep(self) -> None:
-        """Let time pass until every engine has swept once more."""
+        """Let time pass until every engine has swept once more: not much more than that, however long it takes a busy machine."""
         before = {engine: engine._store.sweeps for engine in self._engines}
-        await self.until(lambda: all(engine._store.sweeps > count for engine, count in before.items()), skipping=CALM.sweep_seconds)
+        await self.until(
+            lambda: all(engine._store.sweeps > count for engine, count in before.items()), skipping=1.1 * CALM.sweep_seconds, every=0.2
+        )
 
     def fail(self, engine: Engine, method: str, error: Exception, times: int = 1) -> list[Exception]:
         """Let the next calls of one method of this engine's store fail; returns the list of what was raised so far."""

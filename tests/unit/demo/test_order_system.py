@@ -28,7 +28,7 @@ def post(url: str, body: object, key: str | None = "key-1", path: str = "/orders
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"Attempt": "1"} | ({} if key is None else {"Idempotency-Key": key})
     try:
-        with urlopen(Request(url + path, data=data, headers=headers), timeout=10) as answer:
+        with urlopen(Request(url + path, data=data, headers=headers), timeout=60) as answer:
             return Response(answer.status, json.load(answer), None)
     except HTTPError as error:
         with error:
@@ -94,7 +94,7 @@ def test_it_ends_when_whoever_started_it_is_gone(system: OrderSystem) -> None:
     system.process.stdin.close()
     system.process.stdin = None
 
-    assert system.process.wait(10) == 0
+    assert system.process.wait(60) == 0
 
 
 def test_every_attempt_is_in_the_ledger_with_its_key_and_request(system: OrderSystem, tmp_path: Path) -> None:
