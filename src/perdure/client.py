@@ -10,7 +10,7 @@ from perdure.codec.plain import plain
 from perdure.errors import BadInput, RunCancelled, RunConflict, RunFailed, RunNotFound, StoreUnavailable, UnknownWorkflow
 from perdure.ids import ID_BYTES, Entropy, OsEntropy, id_of, new_id
 from perdure.lifecycle import Lifecycle
-from perdure.model.records import Record, RecordKind
+from perdure.model.records import ENDS, Record, RecordKind
 from perdure.model.runs import AttemptRow, NewRun, NewSignal, RunRow
 from perdure.names import checked_name, checked_text
 from perdure.run import Page, Run, RunRecord, RunStatus, RunSummary, place_of, shown, state_of
@@ -385,5 +385,6 @@ class Client:
             self._changed()
 
     def _ended(self, run_id: str, workflow: str, last: Record) -> None:
+        end = (workflow, last) if last.kind in ENDS else None  # None: it was retried before the reply to the commit of its end was known
         for watcher in self._watched.get(run_id, ()):
-            watcher.tell((workflow, last))
+            watcher.tell(end)

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure import Retry, info, receive, step, workflow
 from perdure.errors import NotRetryable, RunCancelled, RunFailed
 from perdure.run import Run
-from tests.acceptance.harness import Stage, kinds, names
+from tests.acceptance.harness import CALM, Stage, kinds, names
 
 is_broken = True
 begun: list[tuple[str, int, str]] = []
@@ -382,3 +384,57 @@ async def test_many_clients_that_retry_at_once_are_one_retry(stage: Stage) -> No
     assert not [one for one in answers if one is not None]
     assert (await kinds(run)).count("completed") == 1
     assert stage.sql("select count(*) from generations") == [(1,)]
+
+
+async def test_who_waits_is_told_no_end_that_was_taken_back_before_the_reply_to_its_commit_was_known(stage: Stage) -> None:
+    go = asyncio.Event()
+
+    @step
+    async def hold() -> None:
+        await go.wait()
+
+    @workflow
+    async def flow() -> str:
+        await hold()
+        if is_broken:
+            raise ValueError("broken")
+        return await receive("word", str)
+
+    def send_with_the_step() -> None:
+        """So that it is recorded with the end."""
+        db = stage.commits.db
+        assert db is not None
+        if stage.commits.would_find("select 1 from history where kind = 'step'"):
+            stage.commits.before = lambda: None
+            db.execute(
+                "insert into inbox (namespace, run_id, number, arrived_at, id, topic, payload) "
+                "values ('default', 'order', 1, 1, 's1', 'word', ?)",
+                (b'"hello"',),
+            )
+
+    def lose_the_reply() -> None:
+        if stage.commits.would_find("select 1 from runs where state = 'failed'"):
+            stage.commits.after = lambda: None
+            raise apsw.IOError("the reply was lost")
+
+    engine = await stage.engine(flow, settings=replace(CALM, poll_seconds=600.0))  # nobody looks by himself while it has failed
+    other = await stage.client()
+    real = engine._store.checkpoint_of
+
+    async def checkpoint_of(incarnation: str) -> int | None:
+        if stage.sql("select 1 from runs where state = 'failed'"):
+            repair()
+            await other.run("order").retry()
+        return await real(incarnation)
+
+    engine._store.checkpoint_of = checkpoint_of  # type: ignore[method-assign]
+    stage.commits.before, stage.commits.after = send_with_the_step, lose_the_reply
+
+    run = await engine.start(flow, id="order")
+    await stage.until(lambda: "order" in engine.worker.live)
+    waiting = asyncio.create_task(run.result(30))
+    await stage.until(lambda: "order" in engine._watched)
+    go.set()
+
+    assert await waiting == "hello"
+    assert await kinds(run) == ["started", "step", "signal", "failed", "signal", "completed"]

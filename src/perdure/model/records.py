@@ -23,6 +23,9 @@ class RecordKind(StrEnum):
     CONTINUED = "continued"
 
 
+ENDS = frozenset({RecordKind.COMPLETED, RecordKind.FAILED, RecordKind.CANCELLED})
+"""The last record of a run that has ended."""
+
 _ABSENT = b"\0"
 
 # Named tuples, for they are made on the hot path: a frozen dataclass takes three times as long.
