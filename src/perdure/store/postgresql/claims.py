@@ -13,7 +13,7 @@ from perdure.store.changes import history_row
 from perdure.store.pages import Pages
 from perdure.store.postgresql.columns import columns
 from perdure.store.postgresql.connections import Connection
-from perdure.store.postgresql.looking import Seen, hear
+from perdure.store.postgresql.looking import Seen
 from perdure.store.postgresql.runs import load_page
 from perdure.store.postgresql.scope import Scope
 from perdure.store.protocol import STRIKES_ALONE, Checkpoint, Claimed, Claims
@@ -71,7 +71,7 @@ async def take(
     )
     (answer,), rest = [row for row in rows if row["passed"] is not None], [tuple(row)[ANSWERS:] for row in rows if row["passed"] is None]
     passed, now, in_sight, order, is_first = answer[: ANSWERS - 1]
-    hear(scope, now)
+    scope.hear(now)
     if not passed:
         return None
     rows_by_id = {row[0]: row for row in rest}

@@ -24,12 +24,11 @@ class Foresight:
         if self._cautious:
             self._cautious -= 1
             return None
-        clock = self._scope.clock or self._scope.authority
-        if clock is None or (self._scope.clock is None and not self._is_clock_known()):
+        now = self._scope.foreseen_now()
+        if now is None:
             return None
         if batch.lists_owned or not all(is_foreseeable(change) for change in batch.changes):
             return None
-        now = clock.now()
         if any(change.ending is None and is_asking(change) and not is_due(change, now) for change in batch.changes):
             return None  # it was told that there is something in its inbox
         return Seen(now, unseen=tuple(change.run_id for change in batch.changes if is_asking(change)), is_foreseen=True)
@@ -38,9 +37,6 @@ class Foresight:
         self._cautious = CAUTIOUS_CHECKPOINTS
         if self._scope.authority is not None:
             self._scope.authority.doubt()
-
-    def _is_clock_known(self) -> bool:
-        return self._scope.authority is not None and self._scope.authority.is_known
 
 
 def is_asking(change: Change) -> bool:

@@ -100,17 +100,11 @@ def is_sound(run_id: str, row: Row) -> bool:
     return checksum is None or bool(checksum == checksum_of(run_id, signal_id, topic, payload))
 
 
-def hear(scope: Scope, now: Instant) -> None:
-    """Of what the clock of the database says; with the clock of a test it is of no use."""
-    if scope.clock is None and scope.authority is not None:
-        scope.authority.read(now)
-
-
 async def look(db: Connection, scope: Scope, changes: Sequence[Change], pages: Pages, *, claims: bool) -> Seen:
     asking = [change for change in changes if change.reads_inbox or change.ending is not None]
     if not asking and not claims:
         now = await db.fetchval(scope.sql("checkpoints", "now"), scope.now())
-        hear(scope, now)
+        scope.hear(now)
         return Seen(now)
     asked = [change.run_id for change in asking]
     values = (scope.namespace, asked, pages.inbox_signals + 1, scope.now(), claims, pages.inbox_bytes)
@@ -119,7 +113,7 @@ async def look(db: Connection, scope: Scope, changes: Sequence[Change], pages: P
         match row["what"]:
             case "now":
                 seen.now = row["number"]
-                hear(scope, seen.now)
+                scope.hear(seen.now)
             case "run":
                 seen.changed_wishes[row["run_id"]] = row["number"]
             case "wish":

@@ -38,6 +38,8 @@ async def insert(db: Statements, scope: Scope, runs: Sequence[NewRun]) -> dict[s
     """The ids that are new. Of two with one id the first counts."""
     found = await db.fetch(scope.sql("runs", "insert"), scope.namespace, *columns(map(row_of, runs), 6), scope.now())
     by_id = {run.id: run for run in runs}
+    for row in found[:1]:
+        scope.hear(row[1])
     return {row[0]: started(by_id[row[0]], row[1]) for row in found}
 
 

@@ -15,7 +15,7 @@ from perdure.store.postgresql.drivers.choosing import Drivers, kind_of
 from perdure.store.postgresql.drivers.translating import state_of
 from perdure.store.postgresql.failures import BEGINS_ANEW, NOT_NOW, is_lost, said
 from perdure.store.postgresql.inside import identity_query
-from perdure.store.postgresql.looking import Seen, hear
+from perdure.store.postgresql.looking import Seen
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.step_connections import STEP_CONNECTIONS_MOST, StepConnection
 from perdure.store.protocol import BadItem, Checkpoint, Committed, UnknownOutcome
@@ -137,7 +137,7 @@ class OpenTransaction:
             raise NotAllowedInTransaction(
                 "the step has ended the transaction it ran in; what it wrote before may be there without its record: let perdure commit"
             )
-        hear(self._scope, now)
+        self._scope.hear(now)
         return Seen(now)
 
 

@@ -24,4 +24,5 @@ async def outlook(db: Connection, scope: Scope, workflows: Sequence[str], python
     values = (scope.namespace, workflows, python, scope.now(), owner, limit)
     row = await db.fetchrow(scope.sql("surveys", "outlook"), *values)
     assert row is not None
+    scope.hear(row[3])
     return Outlook(row[0], row[1], row[2])

@@ -6,7 +6,7 @@ from typing import Any
 from perdure.clock import SECOND, Instant
 from perdure.store.changes import NOTHING_KEPT, Rows
 from perdure.store.postgresql.columns import columns
-from perdure.store.postgresql.looking import Seen, hear
+from perdure.store.postgresql.looking import Seen
 from perdure.store.postgresql.scope import Scope
 from perdure.store.postgresql.statements import Statements
 from perdure.store.protocol import Checkpoint
@@ -33,7 +33,7 @@ async def write_common(db: Statements, scope: Scope, batch: Checkpoint, rows: Ro
         answer = await db.fetchrow(scope.sql("checkpoints", "write"), *fence, *values)
     assert answer is not None
     passed, now, _ = answer
-    hear(scope, now)
+    scope.hear(now)
     return bool(passed)
 
 

@@ -1,7 +1,7 @@
 -- name: take
 -- The fence, moved from $13 to $3, and a claim of due runs with their first records: all of it, or nothing. Of the given workflows with the Pythons
 -- they are replayed on, the first of them first, and in each the longest due; within $11 bytes but one in any case; never waits for one that somebody
--- else changes. The first row answers: whether the fence passed, the clock of the database, how many were seen within the limit of rows, the runs that
+-- else changes; due by the clock of the database if $14, else at $8. The first row answers: whether the fence passed, the clock of the database, how many were seen within the limit of rows, the runs that
 -- were found in order and whether each is claimed for the first time; then a row for each claimed run. Division by zero: $8 is not the present moment,
 -- a run was started later, some run is suspected, one of the dead waits, or a run was changed meanwhile.
 with recursive fence as (
@@ -31,7 +31,8 @@ with recursive fence as (
         select /*{*/ ctid /*| 1 }*/ as place_of, id, python is null as is_first, wake_at, created_at,
             octet_length(input) + octet_length(input_hash) + octet_length(seed) + coalesce(octet_length(note), 0) as size
         from perdure.runs
-        where namespace = $1 and runs.workflow = asked.workflow and only_python = asked.python and wake_at <= $8
+        where namespace = $1 and runs.workflow = asked.workflow and only_python = asked.python
+            and wake_at <= case when $14::boolean then (extract(epoch from statement_timestamp()) * 1000000)::bigint else $8::bigint end
         order by wake_at limit $6 for update /*{*/ skip locked /*| }*/
     ) as page
     where exists (select 1 from fence) and not exists (select 1 from others)

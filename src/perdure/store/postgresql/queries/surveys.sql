@@ -47,7 +47,7 @@ from answers left join perdure.workers on namespace = $1 order by started_at, in
 
 -- name: outlook
 -- For a worker: its runs that have signals in their inbox or of which something is wanted, in order, up to a limit, whether something can be
--- claimed, and the earliest moment yet to come at which a run that nobody owns is due.
+-- claimed, the earliest moment yet to come at which a run that nobody owns is due, and what the clock says.
 with recursive addressed (run_id) as (
     select min(run_id) from perdure.inbox where namespace = $1
     union all
@@ -92,5 +92,6 @@ select array(
             select min(wake_at) as wake_at from perdure.runs
             where namespace = $1 and runs.workflow = workflows.workflow and only_python = pythons.python and wake_at > moment.now
         ) as next
-    )
+    ),
+    moment.now
 from moment;
