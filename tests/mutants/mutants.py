@@ -9,6 +9,7 @@ from tests.mutants.ordering import ORDERING
 from tests.mutants.running import REFUSING, REPLAYING, TRYING, WAITING
 from tests.mutants.storing import COMMITTING, OWNING, SUSPECTING
 from tests.mutants.telling import TELLING
+from tests.mutants.transacting import TRANSACTING
 
 MUTANTS = (
     *COMMITTING,
@@ -25,4 +26,5 @@ MUTANTS = (
     *ORDERING,
     *GUARDING,
     *EMBEDDING,
+    *TRANSACTING,
 )

@@ -125,7 +125,8 @@ def step(
     With `transaction=True` the function is given, as its first parameter, the connection of the transaction that records it: what it
     writes to the run's own database is committed together with its result, exactly once, or not at all. On SQLite it is a plain `def`, gets
     an `apsw.Connection`, runs on the thread that writes, and nobody else writes meanwhile: a time limit (2 s unless `timeout` is less) ends
-    it. It may not commit or roll back. What it does elsewhere may happen more than once.
+    it. On PostgreSQL the type of that parameter says which connection it gets: of asyncpg, psycopg, SQLAlchemy or Django.
+    It may not commit or roll back. What it does elsewhere may happen more than once.
 
         @step(retry=Retry(attempts=5), timeout=30)
         async def charge(order: Order) -> Receipt: ...
