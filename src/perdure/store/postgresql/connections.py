@@ -11,7 +11,7 @@ import asyncpg
 
 from perdure.errors import StoreError, StoreUnavailable
 from perdure.store.postgresql.address import Address
-from perdure.store.postgresql.dead_hosts import give_up_dead_hosts
+from perdure.store.postgresql.dead_hosts import LETS_GO_OF_THE_DEAD, give_up_dead_hosts
 from perdure.store.postgresql.failures import BEGINS_ANEW, is_lost, meaning_of, refusal_of, said
 from perdure.store.postgresql.hosts import first_to_accept
 from perdure.store.postgresql.portable import PortableConnection
@@ -78,13 +78,14 @@ async def connect(address: Address) -> Connection:
 
 
 async def connect_to(address: Address, dsn: str) -> Connection:
-    plans = {} if address.is_portable or address.has_pooler else PLANS
+    is_its_own = not (address.is_portable or address.has_pooler)
+    plans, lets_go = (PLANS, LETS_GO_OF_THE_DEAD) if is_its_own else ({}, {})
     try:
         db = await asyncpg.connect(
             dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
-            server_settings=settings_of_session(address) | plans,
+            server_settings=settings_of_session(address) | plans | lets_go,
             connection_class=PortableConnection if address.is_portable else asyncpg.Connection,
             statement_cache_size=0 if address.has_pooler else 200,
             max_cached_statement_lifetime=PLAN_SECONDS,
