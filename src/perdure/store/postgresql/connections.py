@@ -68,6 +68,7 @@ def settings_of_session(address: Address) -> dict[str, str]:
             "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}",
             "statement_timeout": f"{COMMAND_SECONDS * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",
+            **LETS_GO_OF_THE_DEAD,
         }
     return settings
 
@@ -78,14 +79,13 @@ async def connect(address: Address) -> Connection:
 
 
 async def connect_to(address: Address, dsn: str) -> Connection:
-    is_its_own = not (address.is_portable or address.has_pooler)
-    plans, lets_go = (PLANS, LETS_GO_OF_THE_DEAD) if is_its_own else ({}, {})
+    plans = {} if address.is_portable or address.has_pooler else PLANS
     try:
         db = await asyncpg.connect(
             dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
-            server_settings=settings_of_session(address) | plans | lets_go,
+            server_settings=settings_of_session(address) | plans,
             connection_class=PortableConnection if address.is_portable else asyncpg.Connection,
             statement_cache_size=0 if address.has_pooler else 200,
             max_cached_statement_lifetime=PLAN_SECONDS,
