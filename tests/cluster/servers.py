@@ -69,6 +69,10 @@ class PostgresServer:
     def _program(self, name: str) -> str:
         return str(self._programs / name)
 
+    def run(self, name: str, *arguments: str) -> None:
+        """One of the programs that come with it, on this server."""
+        self._run(name, "-h", str(self.folder), "-p", str(self.port), "-U", "perdure", *arguments)
+
     def _run(self, name: str, *arguments: str) -> None:
         done = subprocess.run(
             [self._program(name), *arguments],

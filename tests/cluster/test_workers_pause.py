@@ -14,8 +14,5 @@ from tests.crash.test_pauses import (
     test_f03_stopped_for_less_than_its_lease_nothing_is_run_again as test_f03_stopped_for_less_than_its_lease,
 )
 from tests.crash.test_pauses import (
-    test_f03_stopped_while_a_step_waits_for_its_next_try_it_does_not_begin_it as test_f03_stopped_while_a_step_waits_for_its_next_try,
-)
-from tests.crash.test_pauses import (
     test_f04_frozen_with_all_its_threads_it_commits_nothing_afterwards as test_f04_frozen_with_all_its_threads,
 )

@@ -55,7 +55,7 @@ def older_holder(evidence: Evidence) -> Evidence:
 
 
 PLANTED: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
-    "a body begins after its record": (lambda e: effect_repeated(e, "begin"), "begun_after_recorded"),
+    "a body begins after its record": (lambda e: effect_repeated(e, "begin", value="another"), "begun_after_recorded"),
     "an acknowledged run is gone": (lambda e: replace(e, runs={}, histories={}), "acknowledged_but_lost"),
     "an acknowledged key is gone": (lambda e: replace(e, keys=set()), "acknowledged_but_lost"),
     "another result than was given out": (lambda e: lines_changed(e, "completed", output=b"{}"), "acknowledged_but_lost"),

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from perdure.errors import StoreError, StoreUnavailable
+from perdure.settings import DEFAULTS
 from perdure.store.postgresql.address import address_of
 from perdure.store.postgresql.connections import connect
 from perdure.store.postgresql.hosts import first_to_accept
@@ -71,3 +72,16 @@ async def test_the_first_that_accepts_is_taken_and_a_late_one_is_discarded() -> 
     with pytest.raises(StoreUnavailable, match="no"):
         await first_to_accept([refuses, refuses], discarded.append)
     assert discarded == []
+
+
+async def test_f41_a_session_whose_client_is_silent_is_let_go_of_by_the_server_within_a_lease() -> None:
+    """One that was cut off between a statement and its end holds its locks, and no time limit for statements or transactions counts."""
+    db = await connect(address_of(database().url("postgres")))
+    idle, interval, count, unacknowledged = [
+        int(await db.fetchval("select setting from pg_settings where name = $1", f"tcp_{name}"))
+        for name in ("keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout")
+    ]
+    db.terminate()
+
+    assert 0 < idle + interval * count < DEFAULTS.lease_seconds
+    assert 0 < unacknowledged < DEFAULTS.lease_seconds * 1000

@@ -11,7 +11,7 @@ import asyncpg
 
 from perdure.errors import StoreError, StoreUnavailable
 from perdure.store.postgresql.address import Address
-from perdure.store.postgresql.dead_hosts import give_up_dead_hosts
+from perdure.store.postgresql.dead_hosts import LETS_GO_OF_THE_DEAD, give_up_dead_hosts
 from perdure.store.postgresql.failures import BEGINS_ANEW, is_lost, meaning_of, refusal_of, said
 from perdure.store.postgresql.hosts import first_to_accept
 from perdure.store.postgresql.portable import PortableConnection
@@ -68,6 +68,7 @@ def settings_of_session(address: Address) -> dict[str, str]:
             "lock_timeout": f"{LOCK_SECONDS * 1000:.0f}",
             "statement_timeout": f"{COMMAND_SECONDS * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",
+            **LETS_GO_OF_THE_DEAD,
         }
     return settings
 

@@ -1,4 +1,4 @@
-"""Has the kernel give up a connection whose other end is silent: else a host that vanished is waited for, for a quarter of an hour."""
+"""Has the kernels give up a connection whose other end is silent: else a host that vanished is waited for, for a quarter of an hour."""
 
 import socket
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,6 +21,16 @@ OPTIONS = {
     "TCP_KEEPINTVL": INTERVAL_SECONDS,
     "TCP_KEEPCNT": PROBES,
 }
+
+LETS_GO_OF_THE_DEAD = {
+    "tcp_user_timeout": "7000",
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "2",
+}
+"""What the server is to do of a client that is silent, below a lease in all. A statement that has arrived without its end holds its locks,
+the one on its worker's row too, and no time limit of the server ends it: whoever was cut off in that moment could not be declared dead.
+"""
 
 
 def give_up_dead_hosts(db: Connection) -> None:
