@@ -18,6 +18,7 @@ from tests.crash import checker
 from tests.crash.harness import Harness, resume, start
 from tests.crash.processes import Zygote
 from tests.crash.storm import Storm
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -86,8 +87,7 @@ async def test_f28_what_waits_for_a_standby_is_not_taken_for_committed_however_l
         connections.write(insert("in one statement")), connections.transact(insert("in a transaction")), cancelled, return_exceptions=True
     )
     sql = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
-    while pair.primary.ask(sql) != [(3,)]:
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until, lambda: pair.primary.ask(sql) == [(3,)], "all three wait for the standby")
     cancelled.cancel()
 
     assert [type(one) for one in await outcomes] == [UnknownOutcome, UnknownOutcome, asyncio.CancelledError]

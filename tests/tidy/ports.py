@@ -24,6 +24,10 @@ ALLOWED: dict[tuple[str, str], str] = {
         "src/perdure/store/sqlite/calls.py",
         "time.monotonic",
     ): "a limit on code that really executes, on a real thread, however time goes elsewhere",
+    (
+        "src/perdure/store/postgresql/hosts.py",
+        "asyncio.ensure_future",
+    ): "asks several servers at once, on the loop that its connections are bound to",
     ("src/perdure/store/postgresql/connections.py", "asyncio.sleep"): "waits for a server, on the loop that its connections are bound to",
     ("src/perdure/runtime/tasks.py", "asyncio.ensure_future"): "compared with the calling frame, to see who makes a task; never called",
 }

@@ -16,7 +16,18 @@ from perdure.errors import NotAllowedInWorkflow, RunConflict, RunNotFound, Store
 from perdure.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_THE_INSIDE = {"blocking", "status_of", "history_of", "attempts_of", "send_signal", "resume_run", "wait_for_result", "wait"}
+OF_THE_INSIDE = {
+    "blocking",
+    "inside",
+    "inside_of",
+    "status_of",
+    "history_of",
+    "attempts_of",
+    "send_signal",
+    "resume_run",
+    "wait_for_result",
+    "wait",
+}
 """What handles on runs call, and what makes the one from the other."""
 
 
