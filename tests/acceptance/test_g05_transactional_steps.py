@@ -154,8 +154,8 @@ async def test_f10_whatever_it_raises_is_recorded_as_its_failure_and_the_store_g
         return "never"
 
     engine = await stage.engine(flow, pay)
-    assert await (await engine.start(flow)).result(10) == "StepFailed"
-    assert await (await engine.start(pay, "ben", [7])).result(10) == [7]
+    assert await (await engine.start(flow)).result(30) == "StepFailed"
+    assert await (await engine.start(pay, "ben", [7])).result(30) == [7]
     assert booked(stage) == [7]
 
 

@@ -271,7 +271,7 @@ async def test_a_try_that_was_given_up_and_is_committed_after_all_is_taken_for_c
     run = await engine.start(flow)
     await run.signal("word", "hello")
 
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
     assert [batch.number for batch in late] == [late[0].number] * 2
     assert await kinds(run) == ["started", "step", "signal", "completed"]
     assert bodies == ["place"]
@@ -295,5 +295,5 @@ async def test_a_worker_whose_store_is_elsewhere_than_it_was_told_says_so_and_be
     await run.signal("word", "hello")
 
     await stage.until(lambda: engine.worker.incarnation not in ("", before))
-    assert await run.result(10) == "hello"
+    assert await run.result(30) == "hello"
     assert [record.levelname for record in caplog.records if said in record.getMessage()] == ["CRITICAL"]

@@ -157,7 +157,7 @@ async def test_how_much_a_checkpoint_reads_and_claims_is_as_the_settings_of_its_
     stage.on_answer = done.append
 
     engine = await stage.engine(flow, settings=replace(CALM, inbox_page=2, claim_page=3))
-    assert await engine.run(runs[0].id).result(10) == list(range(7))
+    assert await engine.run(runs[0].id).result(30) == list(range(7))
     await stage.until(lambda: not stage.sql("select 1 from runs where state = 'pending'"))
 
     signals = [sum(record.kind == "signal" for record in one.records) for answer in done for one in answer.written]

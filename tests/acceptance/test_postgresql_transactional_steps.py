@@ -67,7 +67,7 @@ async def test_what_the_database_asks_to_begin_anew_is_no_failure_of_the_step(st
     engine = await stage.engine(flow)
     run = await engine.start(flow)
 
-    assert await run.result(10) == "done"
+    assert await run.result(30) == "done"
     assert attempts == [1, 1, 1]
     assert booked(stage) == [1]
     assert await kinds(run) == ["started", "step", "completed"]
@@ -95,7 +95,7 @@ async def test_of_two_that_lock_each_other_out_both_are_done_in_the_end(stage: S
     engine = await stage.engine(flow)
     runs = [await engine.start(flow, 1, 2), await engine.start(flow, 2, 1)]
 
-    assert [await run.result(20) for run in runs] == [1, 2]
+    assert [await run.result(30) for run in runs] == [1, 2]
     assert len(begun) > 2
 
 
@@ -113,7 +113,7 @@ async def test_an_attempt_whose_connection_was_killed_begins_anew_and_is_not_cou
     flow = flow_of(book)
     engine = await stage.engine(flow)
 
-    assert await (await engine.start(flow)).result(10) == "done"
+    assert await (await engine.start(flow)).result(30) == "done"
     assert attempts == [1, 1]
     assert booked(stage) == [1]
 
@@ -131,7 +131,7 @@ async def test_what_is_violated_at_commit_is_a_failure_that_counts(stage: Stage,
     engine = await stage.engine(flow)
 
     with pytest.raises(RunFailed, match="duplicate key"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert attempts == [1, 2]
     assert booked(stage) == [1]
 
@@ -149,7 +149,7 @@ async def test_one_that_hides_a_failed_statement_fails_and_is_told_what_to_do(st
     engine = await stage.engine(flow)
 
     with pytest.raises(RunFailed, match=r"savepoint \(`async with db.transaction"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert booked(stage) == []
 
 
@@ -166,7 +166,7 @@ async def test_one_that_has_ended_its_transaction_after_all_fails_for_good(stage
     engine = await stage.engine(flow)
 
     with pytest.raises(RunFailed, match="has ended the transaction it ran in"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert attempts == [1]
 
 
@@ -180,7 +180,7 @@ async def test_one_that_takes_too_long_is_undone_and_fails(stage: Stage, table: 
     engine = await stage.engine(flow)
 
     with pytest.raises(RunFailed, match=r"longer than its timeout of 0\.1 s"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert booked(stage) == []
 
 
@@ -240,7 +240,7 @@ async def test_what_one_sets_for_its_session_is_gone_for_the_next(stage: Stage) 
         return [await speak() for _ in range(5)]
 
     engine = await stage.engine(flow)
-    assert "77MB" not in await (await engine.start(flow)).result(10)
+    assert "77MB" not in await (await engine.start(flow)).result(30)
 
 
 async def test_more_of_them_than_there_are_connections_take_turns(stage: Stage, table: str) -> None:
@@ -253,7 +253,7 @@ async def test_more_of_them_than_there_are_connections_take_turns(stage: Stage, 
         await asyncio.gather(*(book(amount) for amount in range(40)))
 
     engine = await stage.engine(flow)
-    await (await engine.start(flow)).result(20)
+    await (await engine.start(flow)).result(30)
     assert sorted(booked(stage)) == list(range(40))
 
 
@@ -264,7 +264,7 @@ async def test_a_plain_def_is_not_given_a_connection_that_waits(stage: Stage) ->
     flow = flow_of(write)
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed, match="is an `async def`"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
 
 
 async def test_a_connection_that_there_is_not_is_refused_with_those_that_there_are(stage: Stage) -> None:
@@ -274,7 +274,7 @@ async def test_a_connection_that_there_is_not_is_refused_with_those_that_there_a
     flow = flow_of(write)
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed, match=r"asks for apsw\.Connection, which PostgreSQL does not give; it gives asyncpg\.Connection"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
 
 
 # ── other drivers ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -358,19 +358,19 @@ async def test_a_step_gets_the_kind_of_connection_that_its_first_parameter_names
 
     engine = await stage.engine(flow)
 
-    assert await (await engine.start(flow, "is done")).result(10) == "is done"
-    assert await (await engine.start(flow, "begins anew")).result(10) == "begins anew"
+    assert await (await engine.start(flow, "is done")).result(30) == "is done"
+    assert await (await engine.start(flow, "begins anew")).result(30) == "begins anew"
     assert tries.count("begins anew") == 3
     with pytest.raises(RunFailed, match="no credit"):
-        await (await engine.start(flow, "fails")).result(10)
+        await (await engine.start(flow, "fails")).result(30)
     before = booked(stage)
     assert before == [1, 4]
     if hasattr(DRIVERS[driver](), "commit") and "session" not in driver:
         with pytest.raises(RunFailed, match=r"(?i)commit|forbidden"):
-            await (await engine.start(flow, "commits")).result(10)
+            await (await engine.start(flow, "commits")).result(30)
         assert booked(stage) == before
     with pytest.raises(RunFailed, match="may not say COMMIT" if driver == "asyncpg" else "has ended the transaction it ran in"):
-        await (await engine.start(flow, "commits past its driver")).result(10)
+        await (await engine.start(flow, "commits past its driver")).result(30)
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "SQLAlchemy", "Django", "psycopg for asyncio", "a session for asyncio"])
@@ -387,7 +387,7 @@ async def test_another_drivers_connection_that_takes_too_long_is_cut(stage: Stag
 
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed, match=r"longer than its timeout of 0\.3 s"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     stage.sql(f"insert into {table} (amount) values (1)")
     assert booked(stage) == [1]
 
@@ -411,7 +411,7 @@ async def test_what_django_would_roll_back_without_a_word_is_a_failure(stage: St
 
     engine = await stage.engine(flow)
     with pytest.raises(RunFailed, match="a statement of the step had failed"):
-        await (await engine.start(flow)).result(10)
+        await (await engine.start(flow)).result(30)
     assert booked(stage) == []
 
 
@@ -433,7 +433,7 @@ async def test_a_hook_that_fails_after_the_commit_changes_nothing(stage: Stage, 
         return await hook("done")
 
     engine = await stage.engine(flow)
-    assert await (await engine.start(flow)).result(10) == "done"
+    assert await (await engine.start(flow)).result(30) == "done"
     assert booked(stage) == [1]
 
 

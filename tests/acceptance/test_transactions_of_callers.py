@@ -47,9 +47,9 @@ async def set_up(stage: Stage) -> Any:
 
 
 async def check(stage: Stage, engine: Any) -> None:
-    assert await engine.run(f"run-{KEEP}").result(10) == KEEP
+    assert await engine.run(f"run-{KEEP}").result(30) == KEEP
     await engine.run("listener").signal("last", 7)
-    assert await engine.run("listener").result(10) == [KEEP, 7]
+    assert await engine.run("listener").result(30) == [KEEP, 7]
     with pytest.raises(RunNotFound):
         await engine.run(f"run-{LEAVE}").status()
     assert stage.sql("select number from orders") == [(KEEP,)]

@@ -226,7 +226,7 @@ async def test_of_a_process_that_is_killed_before_its_commit_nothing_is_left(sta
     process.stdout.close()
 
     run = await engine.start(note, 2, id="r")
-    assert await run.result(10) == 2
+    assert await run.result(30) == 2
 
 
 # ── the transaction stays the caller's ───────────────────────────────────────────────────────────────────────────────
@@ -235,7 +235,7 @@ async def test_of_a_process_that_is_killed_before_its_commit_nothing_is_left(sta
 async def test_on_postgresql_what_is_refused_leaves_the_transaction_as_it_was(stage: Stage, connections: list[Any]) -> None:
     engine = await stage.engine(note, listener)
     ended = await engine.start(note, 1, id="ended")
-    await ended.result(10)
+    await ended.result(30)
     db = of_psycopg(stage, connections)
     db.execute("create temporary table orders (number integer)")
 
@@ -261,7 +261,7 @@ async def test_on_postgresql_a_start_and_a_signal_to_it_in_one_transaction(stage
     await run.signal("number", 6, key="k", transaction=db)  # a repeat
     db.commit()
 
-    assert await run.result(10) == 5
+    assert await run.result(30) == 5
 
 
 async def test_on_postgresql_a_signal_in_a_long_transaction_stalls_nobody(stage: Stage, connections: list[Any]) -> None:
@@ -274,7 +274,7 @@ async def test_on_postgresql_a_signal_in_a_long_transaction_stalls_nobody(stage:
 
     await run.signal("number", 2)
 
-    assert await run.result(10) == 2
+    assert await run.result(30) == 2
     db.commit()  # it comes too late for anybody
     assert await kinds(run) == ["started", "signal", "completed"]
     await run.delete()
@@ -291,7 +291,7 @@ async def test_on_postgresql_a_client_that_blocks_uses_the_connection_in_its_own
 
     run_id = await asyncio.to_thread(work)
     db.commit()
-    assert await engine.run(run_id).result(10) == 3
+    assert await engine.run(run_id).result(30) == 3
 
 
 async def test_on_postgresql_a_client_that_blocks_refuses_a_connection_that_waits(stage: Stage) -> None:

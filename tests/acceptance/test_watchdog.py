@@ -40,7 +40,7 @@ def ear() -> Iterator[Ear]:
 
 @step
 async def blocks() -> str:
-    return "done" if named.wait(10) else "nobody named it"  # this line
+    return "done" if named.wait(30) else "nobody named it"  # this line
 
 
 @workflow
@@ -74,7 +74,7 @@ async def test_f13_the_line_of_an_async_step_that_blocks_is_named_with_its_run_a
     (message,) = ear.heard
     line = blocks.function.__code__.co_firstlineno + 2
     assert message.startswith(f"{__file__}:{line} holds the event loop")
-    assert "named.wait(10)" in message
+    assert "named.wait(30)" in message
     assert "a step of run order-7" in message
     assert "plain `def`" in message
 
@@ -90,7 +90,7 @@ async def test_workflow_code_that_computes_too_long_is_named_and_told_to_use_a_s
 
 async def test_code_of_the_same_loop_outside_any_run_is_named_too(stage: Stage, ear: Ear) -> None:
     await stage.engine(blocking_itself, settings=WATCHFUL)
-    asyncio.get_running_loop().call_soon(lambda: named.wait(10))
+    asyncio.get_running_loop().call_soon(lambda: named.wait(30))
     await stage.until(lambda: ear.heard)
 
     assert "of run" not in ear.heard[0]
@@ -122,7 +122,7 @@ async def test_the_watchdog_ends_with_its_engine(stage: Stage, ear: Ear) -> None
     watching = [thread for thread in threading.enumerate() if thread.name == "perdure-watchdog"]
     await stage.stop(engine)
     for thread in watching:
-        thread.join(10)
+        thread.join(30)
 
     assert watching
     assert not any(thread.is_alive() for thread in watching)

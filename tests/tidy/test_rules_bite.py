@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.tidy import ports, rules
+from tests.tidy import patience, ports, rules
 from tests.tidy.project import Source
 
 BROKEN = [
@@ -25,6 +25,9 @@ BROKEN = [
     (rules.gives_reasons_for_lint_exceptions, "x = 1  # no" + "qa"),
     (rules.gives_reasons_for_lint_exceptions, "x = 1  # no" + "qa: S301"),
     (rules.does_not_sleep_to_wait, "import time\ndef test_x():\n    time.sleep(0.1)"),
+    (patience.waits_long_enough, "async def test_x():\n    assert await run.result(10) == 1"),
+    (patience.waits_long_enough, "async def test_x():\n    async with asyncio.timeout(5):\n        await event.wait()"),
+    (patience.waits_long_enough, "process.communicate('end', timeout=10)"),
     (rules.does_not_sleep_to_wait, "import asyncio\nasync def test_x():\n    await asyncio.sleep(INTERVAL)"),
     (rules.does_not_sleep_to_wait, "from time import sleep as nap\nclass T:\n    def test_x(self):\n        if x:\n            nap(1)"),
     (rules.does_not_sleep_to_wait, "import time, pytest\n@pytest.fixture(scope='module')\ndef server():\n    time.sleep(1)"),
@@ -43,6 +46,10 @@ RIGHT = [
     (rules.never_runs_stored_code, "model.eval()"),
     (rules.gives_reasons_for_lint_exceptions, "x = 1  # no" + "qa: S301 the bytes are our own"),
     (rules.does_not_sleep_to_wait, "import asyncio\nasync def test_x():\n    await asyncio.sleep(0)"),
+    (
+        patience.waits_long_enough,
+        "async def test_x():\n    assert await run.result(30) == 1\n    await run.result(0.01)\n    await receive('x', timeout=2)",
+    ),
     (
         rules.does_not_sleep_to_wait,
         "import asyncio\nasync def test_x():\n    @workflow\n    async def nap():\n        await asyncio.sleep(3600)\n    await run(nap)",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.tidy import ports, rules
+from tests.tidy import patience, ports, rules
 from tests.tidy.project import python_files, text_files
 
 # The names are put together so that this file does not hold them.
@@ -48,6 +48,11 @@ def test_the_source(rule: rules.Rule) -> None:
 @pytest.mark.parametrize("rule", IN_TESTS, ids=lambda rule: rule.__name__)
 def test_each_test_file(rule: rules.Rule) -> None:
     offences = [offence for source in python_files("tests/", "benchmarks/") for offence in rule(source)]
+    assert not offences, told(offences)
+
+
+def test_no_test_gives_up_before_a_busy_machine_can_be_done() -> None:
+    offences = [offence for source in python_files(*patience.ROOMS) for offence in patience.waits_long_enough(source)]
     assert not offences, told(offences)
 
 

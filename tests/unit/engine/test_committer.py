@@ -66,7 +66,7 @@ async def test_results_that_come_while_a_commit_is_under_way_share_the_next_one(
     stage.commits.before = lambda: None
     released.set()
     for run in [*runs, await blocking]:
-        await run.result(10)
+        await run.result(30)
 
     assert max(len(batch.changes) for batch in seen) >= 50
     assert len(seen) < 15
@@ -76,7 +76,7 @@ async def test_a_checkpoint_holds_no_more_records_than_allowed(stage: Stage) -> 
     seen = watched(stage)
     engine = await stage.engine(many_steps, settings=replace(CALM, batch_rows=7))
 
-    assert await (await engine.start(many_steps, 50, 1)).result(10) == 50
+    assert await (await engine.start(many_steps, 50, 1)).result(30) == 50
     assert max(records_in(batch) for batch in seen) <= 7
 
 
@@ -85,7 +85,7 @@ async def test_a_checkpoint_of_many_bytes_leaves_further_runs_to_the_next_one(st
     engine = await stage.engine(one_step, settings=replace(CALM, batch_bytes=1000))
     runs = await asyncio.gather(*(engine.start(one_step, 600) for _ in range(20)))
 
-    assert [await run.result(10) for run in runs] == [600] * 20
+    assert [await run.result(30) for run in runs] == [600] * 20
     assert max(records_in(batch) for batch in seen) <= 2
 
 
@@ -105,7 +105,7 @@ async def test_a_checkpoint_of_many_bytes_of_results_leaves_further_runs_to_the_
         "select namespace, id, 1, 1, 's1', 'go', x'31' from runs"
     )
 
-    assert [len(await run.result(10)) for run in runs] == [600] * 6
+    assert [len(await run.result(30)) for run in runs] == [600] * 6
     assert max(sum(isinstance(change.ending, Finish) for change in batch.changes) for batch in seen) <= 2
 
 
@@ -122,7 +122,7 @@ async def test_a_change_that_the_store_refuses_quarantines_its_run_and_commits_t
     bad = await engine.start(one_step, 5, id="bad")
     others = [await engine.start(one_step, 5) for _ in range(10)]
 
-    assert [await run.result(10) for run in others] == [5] * 10
+    assert [await run.result(30) for run in others] == [5] * 10
     status = await stage.until_state(bad, "quarantined")
     assert "the store refuses what it has to record" in status.error["message"]
     assert await kinds(bad) == ["started"]
@@ -130,7 +130,7 @@ async def test_a_change_that_the_store_refuses_quarantines_its_run_and_commits_t
 
 async def test_an_idle_worker_commits_nothing_between_two_sweeps(stage: Stage) -> None:
     engine = await stage.engine(one_step, settings=replace(CALM, sweep_seconds=1e6))
-    await (await engine.start(one_step, 5)).result(10)
+    await (await engine.start(one_step, 5)).result(30)
     await engine.worker._committer.settle()
     before = engine.worker.checkpoints
     await (await stage.client()).runs()
@@ -150,7 +150,7 @@ async def test_a_start_and_its_claim_share_one_transaction(stage: Stage) -> None
 
     assert commits == ["[('running',)]"]
     stage.commits.after = lambda: None
-    assert await run.result(10) == 5
+    assert await run.result(30) == 5
 
 
 async def test_what_a_life_has_committed_is_not_reported_to_the_next_one(stage: Stage) -> None:
@@ -173,5 +173,5 @@ async def test_what_a_life_has_committed_is_not_reported_to_the_next_one(stage: 
 
     assert run.id not in engine.worker.live
     await run.signal("go", "once")
-    assert await run.result(10) == "once"
+    assert await run.result(30) == "once"
     assert await kinds(run) == ["started", "signal", "completed"]

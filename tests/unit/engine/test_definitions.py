@@ -43,9 +43,9 @@ async def test_a_step_that_is_defined_anew_is_run_from_then_on(url: str) -> None
     cell: dict[str, Any] = {}
     flow = run_cell(cell, 1)
     async with Engine(url, [flow]) as engine:
-        assert await (await engine.start(flow)).result(10) == 1
+        assert await (await engine.start(flow)).result(30) == 1
         run_cell(cell, 2)
-        assert await (await engine.start(flow)).result(10) == 2
+        assert await (await engine.start(flow)).result(30) == 2
 
 
 async def test_a_workflow_that_was_defined_anew_is_not_started_as_what_it_was_before(url: str) -> None:
@@ -59,7 +59,7 @@ async def test_a_workflow_that_was_defined_anew_is_not_started_as_what_it_was_be
 
     await engine.close()
     engine = await Engine(url, [anew]).open()
-    assert await (await engine.start(anew)).result(10) == 2
+    assert await (await engine.start(anew)).result(30) == 2
     await engine.close()
 
 
@@ -75,7 +75,7 @@ async def test_a_second_engine_is_refused_while_one_is_open_with_what_a_workflow
 
     await engine.close()
     async with second:
-        assert await (await second.start("order")).result(10) == 2
+        assert await (await second.start("order")).result(30) == 2
 
 
 async def test_another_workflow_of_the_same_name_is_not_started_as_the_one_that_is_known(url: str) -> None:
@@ -136,7 +136,7 @@ async def test_an_engine_is_used_from_a_thread_through_its_own_loop_and_no_other
             assert "opened on another event loop" in said
             assert "asyncio.run_coroutine_threadsafe(…, the_other_loop).result()" in said
         assert (await engine.runs()).runs == []
-        assert await (await asyncio.to_thread(through_its_own)).result(10) == 1
+        assert await (await asyncio.to_thread(through_its_own)).result(30) == 1
 
 
 def test_an_engine_whose_loop_ended_without_it_does_not_stand_in_the_way(url: str) -> None:
@@ -148,7 +148,7 @@ def test_an_engine_whose_loop_ended_without_it_does_not_stand_in_the_way(url: st
 
     async def goes_on(flow: Any) -> int:
         async with Engine(url, [flow]) as engine:
-            return await (await engine.start(flow)).result(10)
+            return await (await engine.start(flow)).result(30)
 
     asyncio.run(leaves(run_cell(cell, 1)))
     assert asyncio.run(goes_on(run_cell(cell, 2))) == 2
