@@ -75,7 +75,7 @@ def test_the_archive_of_the_source_holds_what_tests_and_documentation_need(artef
 
 def test_the_archive_of_the_source_builds_the_same_wheel(artefacts: Artefacts, tmp_path: Path) -> None:
     with tarfile.open(artefacts.sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # 3.11.4 and later know it
 
     again = build(tmp_path / "dist", next(tmp_path.glob("perdure-*")))
 

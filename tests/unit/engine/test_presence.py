@@ -82,7 +82,7 @@ if child == 0:
     crumbs.remove()
     os._exit(0)
 os.waitpid(child, 0)
-print(*sorted(os.listdir(sys.argv[1])))
+print(*sorted(os.listdir(sys.argv[1])), flush=True)
 os._exit(0)
 """
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
