@@ -116,8 +116,8 @@ class Flow:
             except StoreFailed:
                 raise  # only a new process helps
             except (StoreError, RunNotFound, InboxFull) as error:
-                if isinstance(error, RunNotFound) and intention.run_id in self.auditor.shadow.deleted:
-                    return
+                if isinstance(error, RunNotFound | InboxFull) and intention.run_id in self.auditor.shadow.deleted:
+                    return  # it was full, and by now the run has ended and is gone
                 self.world.note(f"{self.name}: {type(error).__name__}, tries again")
                 if isinstance(error, InboxFull):
                     self.world.saw("an inbox was full")
