@@ -96,8 +96,12 @@ async def test_f28_what_waits_for_a_standby_is_not_taken_for_committed_however_l
 
 
 @pytest.mark.parametrize("pair", ["asynchronous"], indirect=True)
-def test_f28_an_asynchronous_standby_that_has_everything_loses_nothing_and_nobody_is_alarmed(pair: Pair, harness: Harness) -> None:
+def test_f28_an_asynchronous_standby_that_has_everything_loses_nothing_and_nobody_is_alarmed(
+    pair: Pair, harness: Harness, capsys: pytest.CaptureFixture[str]
+) -> None:
     harness.worker()
+    assert perform(["doctor", "--store", pair.address, "-o", "json"]) == 0
+    assert "followed by 1, none of them synchronous" in capsys.readouterr().out
     harness.act(*[(start("waits", f"held-{number}", "gate"),) for number in range(5)])
     harness.wait(lambda: len(harness.server.of("begin", step="gated")) == 5, "steps are under way")
     harness.wait(pair.has_all, "the standby has everything")

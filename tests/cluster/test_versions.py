@@ -40,6 +40,7 @@ def programs(request: pytest.FixtureRequest) -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.timeout(1500)  # half a minute on a quiet machine
 @pytest.mark.parametrize("programs", PLACES, indirect=True)
 def test_the_store_keeps_its_contract_on(programs: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith((FOLDER, "PYTEST_"))}

@@ -34,3 +34,10 @@ def test_a_row_names_tests_that_exist(number: str) -> None:
 
 def test_a_row_is_read_with_all_its_tests() -> None:
     assert rows("| F01 | it dies | `a/test_b.py::test_c`, `a/test_d.py` |\n") == {"F01": ["a/test_b.py::test_c", "a/test_d.py"]}
+
+
+def test_what_is_said_of_a_cluster_names_tests_that_exist() -> None:
+    named = TEST.findall(PAGE.partition("## Faults of a cluster")[2].partition("\n## ")[0])
+
+    assert len(named) > len(FAULTS) / 2
+    assert missing_tests(f"tests/{one}" for one in named) == []

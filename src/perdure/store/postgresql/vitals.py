@@ -26,6 +26,8 @@ STATE = """
         (extract(epoch from clock_timestamp()) * 1000000)::bigint as now
 """
 
+REPLICATION = "select (select count(*) from pg_stat_replication) as followers, current_setting('synchronous_standby_names') as synchronous"
+
 
 async def examine(db: Connection, scope: Scope, host: Clock | None = None) -> Sequence[Finding]:
     """`host`: the clock of this machine; a test brings another."""
@@ -39,6 +41,7 @@ async def examine(db: Connection, scope: Scope, host: Clock | None = None) -> Se
     missing = await db.fetch(PRIVILEGES, scope.schema, list(RIGHTS))
     return [
         _durability(state["version"], settings),
+        *_replication(await db.fetchrow(REPLICATION)),
         _privileges(state, missing, scope.schema),
         *_clocks(state["now"], asked_at, answered_at),
         astray([row[0] for row in await db.fetch(scope.sql("signals", "astray"), scope.namespace, NAMED_MOST + 1)]),
@@ -52,6 +55,14 @@ def _durability(version: str, settings: Sequence[asyncpg.Record]) -> Finding:
         remedy = f"set {', '.join(DURABLE)} to on: what was acknowledged must outlive a crash"
         return Finding("durability", Level.WRONG, f"{what}, {', '.join(wrong)}: what was acknowledged may be lost in a power cut", remedy)
     return Finding("durability", Level.OK, f"{what}, {', '.join(f'{name}=on' for name in DURABLE)}")
+
+
+def _replication(state: asyncpg.Record | None) -> Iterator[Finding]:
+    if state is not None and state["followers"]:
+        names = state["synchronous"]
+        what = f"followed by {state['followers']}, " + (f"synchronous_standby_names={names}" if names else "none of them synchronous")
+        remedy = "a fail-over may lose the last commits, and perdure then says which: or set synchronous_standby_names" if not names else ""
+        yield Finding("replication", Level.NOTE if remedy else Level.OK, what, remedy)
 
 
 def _privileges(state: asyncpg.Record, missing: Sequence[asyncpg.Record], schema: str) -> Finding:
