@@ -49,7 +49,7 @@ def pay(book: Any) -> Any:
 
 def table(stage: Stage) -> str:
     """As a step names it, whose search path is that of its user."""
-    return "bookings" if stage.is_sqlite else f"{stage.url.partition('?schema=')[2]}.bookings"
+    return "bookings" if stage.is_sqlite else f"{stage.schema}.bookings"
 
 
 def adds(stage: Stage, amount: int = 1) -> str:

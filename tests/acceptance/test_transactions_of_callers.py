@@ -34,8 +34,7 @@ async def listener() -> list[int]:
 
 
 def url_of(stage: Stage) -> tuple[str, str]:
-    url, _, schema = stage.url.partition("?schema=")
-    return url, schema
+    return stage.url.partition("?")[0], stage.schema
 
 
 async def set_up(stage: Stage) -> Any:
