@@ -312,6 +312,11 @@ class Stage:
         finally:
             db.close()
 
+    @property
+    def schema(self) -> str:
+        """Of the tables on PostgreSQL."""
+        return self.url.partition("?schema=")[2].partition("&")[0]
+
     def content(self) -> dict[str, list[tuple[Any, ...]]]:
         """All rows that say what happened; a test compares them to show that nothing was changed."""
         return {table: self.sql(f"select * from {table}") for table in ("runs", "history", "attempts", "inbox", "signal_keys")}

@@ -12,7 +12,6 @@ import pytest
 
 from perdure import Retry, info, step, workflow
 from perdure.errors import NotInWorkflow, RetryAfter, RunFailed
-from perdure.store.postgresql.address import address_of
 from tests.acceptance.harness import CALM, Stage, kinds
 from tests.acceptance.transactional import Given, transactional
 
@@ -50,7 +49,7 @@ def pay(book: Any) -> Any:
 
 def table(stage: Stage) -> str:
     """As a step names it, whose search path is that of its user."""
-    return "bookings" if stage.is_sqlite else f"{address_of(stage.url).schema}.bookings"
+    return "bookings" if stage.is_sqlite else f"{stage.schema}.bookings"
 
 
 def adds(stage: Stage, amount: int = 1) -> str:

@@ -29,14 +29,14 @@ ONCE = Retry(attempts=1)
 @pytest.fixture
 async def stage(stage: Stage) -> Stage:
     await stage.engine()
-    table = f"{stage.url.partition('?schema=')[2]}.bookings"
+    table = f"{stage.schema}.bookings"
     stage.sql(f"create table {table} (number serial primary key, amount integer unique deferrable initially deferred)")
     return stage
 
 
 @pytest.fixture
 def table(stage: Stage) -> str:
-    return f"{stage.url.partition('?schema=')[2]}.bookings"
+    return f"{stage.schema}.bookings"
 
 
 def booked(stage: Stage) -> list[int]:

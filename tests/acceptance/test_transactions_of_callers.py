@@ -14,10 +14,11 @@ import pytest
 import sqlalchemy
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from perdure import receive, workflow
+from perdure import Engine, receive, step, workflow
 from perdure.errors import RunNotFound
 from tests.acceptance.callers import KEEP, LEAVE, rows
-from tests.acceptance.harness import Stage
+from tests.acceptance.harness import CALM, Stage
+from tests.server import new_address
 
 Begin = Callable[[int], AbstractAsyncContextManager[Any]]
 
@@ -33,8 +34,7 @@ async def listener() -> list[int]:
 
 
 def url_of(stage: Stage) -> tuple[str, str]:
-    url, _, schema = stage.url.partition("?schema=")
-    return url, schema
+    return stage.url.partition("?")[0], stage.schema
 
 
 async def set_up(stage: Stage) -> Any:
@@ -207,3 +207,30 @@ async def in_another_process(*arguments: str) -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.acceptance.callers", *arguments, stderr=PIPE)
     _, said = await process.communicate()
     assert process.returncode == 0, said.decode()
+
+
+# ── without notifications ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@step(transaction=True)
+async def answer(db: asyncpg.Connection) -> int:
+    return int(await db.fetchval("select 41 + 1"))
+
+
+@workflow
+async def answered() -> int:
+    return await answer()
+
+
+async def test_in_the_portable_profile_sweeps_find_what_a_caller_has_committed() -> None:
+    address = new_address()
+    async with Engine(f"{address}&profile=portable", [note, listener, answered], settings=CALM) as engine:
+        assert await (await engine.start(answered)).result(30) == 42
+        waiting = await engine.start(listener)
+        with psycopg.connect(address.partition("?")[0]) as db:
+            run = await engine.start(note, 4, transaction=db)
+            await waiting.signal("number", 1, transaction=db)
+            await waiting.signal("last", 2, transaction=db)
+
+        assert await run.result(30) == 4
+        assert await waiting.result(30) == [1, 2]

@@ -110,7 +110,7 @@ async def test_on_postgresql_another_database_is_refused(stage: Stage, connectio
     engine = await stage.engine(note)
     with pytest.raises(BadInput, match="to the database postgres, where there is no schema 'test_"):
         await engine.start(note, 1, transaction=of_psycopg(stage, connections, dbname="postgres"))
-    schema = stage.url.partition("?schema=")[2]
+    schema = stage.schema
     twin = f"twin_{os.getpid()}"
     ask(database().url("postgres"), f"create database {twin}")
     ask(database().url(twin), f"create schema {schema}")

@@ -117,7 +117,7 @@ class OwnTransactions:
         command = attempt.command
         self._limit(run, attempt)
         try:
-            value = await self._value(run, command, transaction)
+            value = await self._value(run, attempt, transaction)
         except asyncio.CancelledError:
             transaction.abandon()
             raise
@@ -128,8 +128,13 @@ class OwnTransactions:
         settles = command.number in run.retrying and run.retrying[command.number].is_on_disk
         return OwnCall(run.id, attempt, settles, self._settings.transaction_seconds, record, transaction)
 
-    async def _value(self, run: LiveRun, command: StepCommand, transaction: StepTransaction) -> object:
-        args, kwargs = command.take_arguments()
+    async def _value(self, run: LiveRun, attempt: Attempt, transaction: StepTransaction) -> object:
+        command = attempt.command
+        try:
+            args, kwargs = command.take_arguments()
+        except PerdureError:
+            attempt.is_final = True
+            raise
         function = command.step.function
         if not command.step.is_async:  # for a thread
             slot = self._crumbs.take_slot()

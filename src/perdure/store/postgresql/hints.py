@@ -41,6 +41,7 @@ class Hints:
         self._scope = scope
         self._channel = channel_of(scope)
         self._to_wake: dict[str, None] = {}
+        self._is_waking = False
         self._me = OsEntropy().bytes(8).hex()
         self._loop = asyncio.get_running_loop()
         self._callbacks: dict[object, Callable[[], None]] = {}
@@ -131,18 +132,20 @@ class Hints:
         """A signal was stored in a transaction of its sender, who must not touch the row of its run."""
         if len(self._to_wake) < WAKES_MOST:
             self._to_wake[run_id] = None
-            if len(self._to_wake) == 1:
+            if not self._is_waking:
+                self._is_waking = True
                 self._spawn(self._wake_all())
 
     async def _wake_all(self) -> None:
         try:
-            for run_id in list(self._to_wake):  # nobody is asked twice for what comes meanwhile
+            while self._to_wake:
+                run_id, _ = self._to_wake.popitem()  # before it is woken: what comes meanwhile is met again
                 await self._connections.write(partial(wake, scope=self._scope, run_id=run_id))
-                del self._to_wake[run_id]
         except StoreError as error:  # the sweep wakes them
             log.debug("what was sent to waiting runs is found by the next sweep: %s", error)
         finally:
             self._to_wake.clear()
+            self._is_waking = False
         self._tell_all()
 
     def _tell_all(self) -> None:

@@ -7,6 +7,7 @@ from perdure.clock import Microseconds
 from perdure.errors import BadInput
 from perdure.model.runs import NewRun, NewSignal
 from perdure.store.callers.kinds import Caller, PostgresqlCaller, not_in_a_transaction
+from perdure.store.postgresql.address import Address
 from perdure.store.postgresql.hints import SENT, channel_of
 from perdure.store.postgresql.queries import in_schema
 from perdure.store.postgresql.runs import insert, read_runs
@@ -59,14 +60,15 @@ class Asked:
 class InsidePostgresql:
     """Waits for nothing but the caller's own connection. What goes wrong there is raised as its driver says it."""
 
-    def __init__(self, caller: Caller, scope: Scope, shown: str, identity: Identity, keys_kept: Microseconds) -> None:
+    def __init__(self, caller: Caller, scope: Scope, address: Address, identity: Identity, keys_kept: Microseconds) -> None:
         """Raises BadInput for a connection of another kind of database."""
         if not is_of_postgresql(caller):
-            raise BadInput(f"transaction= was given {caller.named}, but the store is on PostgreSQL ({shown}); nothing was written")
+            raise BadInput(f"transaction= was given {caller.named}, but the store is on PostgreSQL ({address.shown}); nothing was written")
         self._caller = caller
         self._db = Asked(caller)
         self._scope = scope
-        self._shown = shown
+        self._shown = address.shown
+        self._tells = not address.is_portable
         self._identity = identity
         self._keys_kept = keys_kept
 
@@ -74,7 +76,7 @@ class InsidePostgresql:
         await self._check()
         for _ in range(TRIES):
             if new := await insert(self._db, self._scope, [run]):
-                await self._db.execute(TELL, channel_of(self._scope), "started")
+                await self._tell("started")
                 return new[run.id]
             if known := await read_runs(self._db, self._scope, [run.id]):
                 return Started(known[run.id], False)
@@ -85,10 +87,15 @@ class InsidePostgresql:
         for _ in range(TRIES):
             done = await put(self._db, self._scope, signal, limit, self._keys_kept, wakes=False)
             if done is Put.WAITS:
-                await self._db.execute(TELL, channel_of(self._scope), SENT + signal.run_id)
+                await self._tell(SENT + signal.run_id)
             if done is not Put.AGAIN:
                 return
         raise BadInput(f"the key of a signal to run {signal.run_id!r} comes and goes while it is sent; nothing was written")
+
+    async def _tell(self, what: str) -> None:
+        """Whoever listens hears of it when the caller commits."""
+        if self._tells:
+            await self._db.execute(TELL, channel_of(self._scope), what)
 
     async def _check(self) -> None:
         """That it is the database of this store, and that both statements are of one transaction."""

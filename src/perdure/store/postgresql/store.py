@@ -246,7 +246,7 @@ class PostgresqlStore:
 
     async def inside(self, caller: Caller) -> Inside:
         row = await self.connections.read(lambda db: db.fetchrow(identity_query(self._scope)))
-        return InsidePostgresql(caller, self._scope, self._address.shown, tuple(row or ())[1:], self._keys_kept)
+        return InsidePostgresql(caller, self._scope, self._address, tuple(row or ())[1:], self._keys_kept)
 
     async def run(self, run_id: str) -> RunRow | None:
         self.connections.refuse_misuse()
