@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from perdure import receive, step, workflow
-from perdure.store.protocol import STRIKES_MOST
+from perdure import Run, receive, step, workflow
+from perdure.store.protocol import STRIKES_MOST, Checkpoint
 from tests.acceptance.harness import CALM, Stage
 
 executing: list[str] = []
@@ -174,3 +175,27 @@ async def test_a_suspect_keeps_new_runs_waiting_for_a_moment_only_although_a_lon
         await stage.until(lambda run=run: stage.sql("select 1 from runs where id = ? and state = 'completed'", run.id), skipping=0.5)
 
     assert stage.clock.moved - before < CALM.make_room_seconds
+
+
+async def test_a_run_that_is_started_while_a_suspect_is_claimed_does_not_run_beside_it(stage: Stage) -> None:
+    engine = await stage.engine(hear, poison, settings=replace(CALM, sweep_seconds=1e6, linger_seconds=600.0))
+    stage.sql("insert into suspects values ('default', 'suspect', 2)")
+    starting: list[asyncio.Task[Run[str]]] = []
+
+    async def start_another(batch: Checkpoint) -> None:
+        """While a claim is on its way to the store that will find the suspect."""
+        if batch.claims is not None and not starting:
+            await client.start("poison", "suspect", id="suspect")
+            starting.append(asyncio.create_task(engine.start(hear)))
+            await asyncio.wait(starting)
+
+    client = await stage.client()
+    stage.on_checkpoint = start_another
+    engine.worker.claim_soon()
+    await stage.until(lambda: executing)
+    assert list(engine.worker.live) == ["suspect"]
+    may_end.set()
+
+    run = await starting[0]
+    await run.signal("word", "hello")
+    assert await run.result(30) == "hello"

@@ -95,6 +95,7 @@ class Committer:
         self._is_alone: Callable[[], bool] = lambda: False
         self._wants_claims = False
         self._others_wait = False
+        self._may_claim_suspect = False
         self._wants_owned = False
         self._is_scheduled = False
         self._is_in_doubt = False
@@ -227,8 +228,8 @@ class Committer:
 
     @property
     def takes_more(self) -> bool:
-        """Whether, for all that is known, nobody waits to be claimed for whom there was no room."""
-        return self.is_available and not self._others_wait
+        """Whether, for all that is known, nobody waits to be claimed for whom there was no room, nor for whom all the room is needed."""
+        return self.is_available and not self._others_wait and not self._may_claim_suspect
 
     def _take_claims(self) -> Claims | None:
         backlog = len(self._dirty)  # first things first: what waits to be written holds memory until it is
@@ -239,7 +240,8 @@ class Committer:
             self._others_wait = True
             return None
         self._wants_claims = False
-        return Claims(room, self._workflows, self._python, self._is_alone())
+        self._may_claim_suspect = self._is_alone()
+        return Claims(room, self._workflows, self._python, self._may_claim_suspect)
 
     def _take_changes(self) -> list[Change]:
         rows, size = self._settings.batch_rows, self._settings.batch_bytes
@@ -359,6 +361,7 @@ class Committer:
             self._outcomes.failed(error)
         finally:
             self._task = None
+            self._may_claim_suspect = False
         if self._dirty or self._put_off or self._enclosed or self._wants_claims or self._wants_owned:
             self._schedule()
         if not self._is_scheduled:

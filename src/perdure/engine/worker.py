@@ -196,7 +196,7 @@ class Worker:
 
     def _is_alone(self) -> bool:
         """Whether a suspect could be run now with nothing else in this process."""
-        return not self.live and not self._loading.wanted
+        return not self.live and not self._loading.wanted and not self.starting.under_way
 
     def _is_crowded(self) -> bool:
         return len(self.live) + len(self._loading.wanted) > self._settings.runs_in_memory // 2
