@@ -36,17 +36,6 @@ TRANSACTING = (
         edits=(("store/postgresql/step_transactions.py", "        if began_at != self._began_at:", "        if began_at is None:"),),
     ),
     bug(
-        "take a driver's error behind a COMMIT for a failed one",
-        f"{STEPS}::test_a_hook_that_fails_after_the_commit_changes_nothing[postgresql]",
-        edits=(
-            (
-                "store/postgresql/drivers/translating.py",
-                "        except Exception as error:\n            raise ConnectionResetError(str(error)) from error\n\n\ndef state_of",
-                "        except Exception:\n            raise\n\n\ndef state_of",
-            ),
-        ),
-    ),
-    bug(
         "lock the row of a run until the caller commits his signal",
         f"{REFUSED}::test_on_postgresql_a_signal_in_a_long_transaction_stalls_nobody[postgresql]",
         edits=(
