@@ -38,6 +38,7 @@ class ServerStorm(Storm):
     def strike(self, fault: Fault) -> None:
         """Once workers own unfinished runs; returns when they have gone on."""
         self.keep_going()
+        self._until(lambda: self.all_are_ready, "all workers are ready")
         self._let_happen(self.chance.randint(5, 60))
         self._until(lambda: any(self._harness.store.owned_by(worker.pid) for worker in self._workers), "workers own unfinished runs")
         fault(self)

@@ -44,6 +44,7 @@ class Busy(Storm):
         self._harness.wait(is_so, what, 60)
 
     def get_going(self) -> None:
+        self.until(lambda: self.all_are_ready, "all workers are ready")
         self.until(lambda: len(self._harness.server.of("end")) > 50, "steps end")
         self.until(lambda: any(self._harness.store.owned_by(worker.pid) for worker in self._workers), "workers own unfinished runs")
 

@@ -48,8 +48,9 @@ def test_f29_a_pooler_that_is_killed_and_started_again_costs_time_and_nothing_el
     storm = Storm(harness, seed=30)
     for _ in range(3):
         storm.keep_going()
+        harness.wait(lambda: storm.all_are_ready, "all workers are ready")
         seen = len(harness.server.of("end"))
-        harness.wait(lambda seen=seen: len(harness.server.of("end")) > seen + 20, "steps end")
+        harness.wait(lambda seen=seen: storm.keep_going() or len(harness.server.of("end")) > seen + 20, "steps end")
         pooler.kill()
         settle(0.5)
         pooler.start()

@@ -32,6 +32,11 @@ class Storm:
             self._strike()
             self.look()
 
+    @property
+    def all_are_ready(self) -> bool:
+        """Whoever cannot even begin ends, as it should."""
+        return len(self._workers) == WORKERS and all(self._harness.server.of("ready", pid=worker.pid) for worker in self._workers)
+
     def look(self) -> None:
         """What was recorded stays."""
         now = checker.gather(self._harness.store, self._harness.server.effects)
