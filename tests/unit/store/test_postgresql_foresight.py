@@ -154,3 +154,30 @@ async def life_of(worker: Worker, run_id: str) -> None:
     await run.write(step(0))
     await run.write(step(1))
     await run.write(ending=COMPLETED)
+
+
+@pytest.mark.parametrize("ending", [Park(None, b"[]"), COMPLETED], ids=["parked", "ended"])
+async def test_a_cancel_that_is_committed_while_the_statement_waits_for_the_run_decides(
+    run: Mine, place: PostgresqlPlace, ending: Park | Finish
+) -> None:
+    """The statement has looked at requests before there was one, and waits for the row that whoever cancels has locked."""
+    db = await asyncpg.connect(place.address.partition("?")[0])
+    await db.execute(f'set search_path to "{address_of(place.address).schema}"')
+    cancelling = db.transaction()
+    await cancelling.start()
+    await db.execute("update runs set wishes = wishes + 1")
+    await db.execute(
+        "insert into requests (namespace, run_id, kind, arrived_at, grace) values ('default', 'order-1', 'cancel', $1, 1)", run.at
+    )
+
+    writing = asyncio.create_task(run.write(reads_inbox=isinstance(ending, Park), ending=ending))
+    waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    looking = await asyncpg.connect(place.address.partition("?")[0])  # in a transaction one would see the same all the time
+    async with asyncio.timeout(60):
+        while not await looking.fetchval(waits):
+            await asyncio.sleep(0)
+    await looking.close()
+    await cancelling.commit()
+    await db.close()
+
+    assert kinds(await writing)[0] == "cancel"
