@@ -1,6 +1,8 @@
 """What holds for every test."""
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -20,3 +22,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     server.end_run()
+
+
+@pytest.fixture(autouse=True)
+def _what_is_imported_from_a_folder_of_a_test_is_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The module `app` of the next test is another one."""
+    before = set(sys.modules)
+    yield
+    folders = str(tmp_path_factory.getbasetemp())
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(folders):
+            del sys.modules[name]

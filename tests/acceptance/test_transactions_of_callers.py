@@ -171,6 +171,7 @@ async def test_on_postgresql_it_happens_with_the_commit_and_is_noticed(stage: St
 async def test_on_sqlite_it_happens_with_the_commit_of_a_connection_of_apsw(stage: Stage) -> None:
     engine = await set_up(stage)
     db = apsw.Connection(stage.path)
+    db.set_busy_timeout(30_000)
 
     for number in (LEAVE, KEEP):
         db.execute("begin immediate")

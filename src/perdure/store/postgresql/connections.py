@@ -41,6 +41,8 @@ LOCK_SECONDS = 4.0
 IDLE_SECONDS = 8.0  # in a transaction: a worker that stopped in the middle of one keeps nobody waiting longer
 RIDE_OUT_SECONDS = 4.0  # how long a server that has gone away is waited for before whoever asked is told
 PAUSE_SECONDS = 0.1
+GIVE_WAY_SECONDS = 0.002  # before the second of these tries
+GIVE_WAY_SECONDS_MOST = 0.2
 TRIES = 10  # of what the database asked to begin anew
 PLAN_SECONDS = 60  # a plan that was made while tables were small is not kept for ever
 PLANS = {"enable_seqscan": "off", "random_page_cost": "1.1", "plan_cache_mode": "force_generic_plan"}
@@ -110,6 +112,7 @@ class Connections:
         self._drained: asyncio.Future[None] | None = None
         self._was_there = False
         self._is_closed = False
+        self._pace = 1 + (id(self) >> 4) % 97 / 97
 
     async def read(self, function: Function[T]) -> T:
         """Each statement sees one moment. A server that goes away is waited for a little: asking again does no harm."""
@@ -123,6 +126,7 @@ class Connections:
                 tries_left -= 1
                 if not tries_left:
                     raise meaning_of(error, self.address.shown) from error
+                await self._give_way(tries_left)
             except Exception as error:
                 if not is_lost(error) or self._loop.time() > until:
                     raise meaning_of(error, self.address.shown) from error
@@ -137,6 +141,7 @@ class Connections:
             except BEGINS_ANEW as error:
                 if not tries_left:
                     raise meaning_of(error, self.address.shown) from error
+                await self._give_way(tries_left)
             except Exception as error:
                 raise meaning_of(error, self.address.shown) from error
         raise AssertionError
@@ -149,9 +154,14 @@ class Connections:
             except BEGINS_ANEW as error:
                 if not tries_left:
                     raise meaning_of(error, self.address.shown) from error
+                await self._give_way(tries_left)
             except Exception as error:
                 raise meaning_of(error, self.address.shown) from error
         raise AssertionError
+
+    async def _give_way(self, tries_left: int) -> None:
+        """Longer each time, and each for a time of its own: else those who were in each other's way are so again."""
+        await pause(min(GIVE_WAY_SECONDS * 2 ** (TRIES - tries_left - 1), GIVE_WAY_SECONDS_MOST) * self._pace)
 
     async def _transact(self, function: Function[T]) -> T:
         async with self._use() as db:
