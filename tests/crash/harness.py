@@ -129,7 +129,8 @@ class Harness:
 
     def check(self) -> checker.Evidence:
         """When nothing is under way any more."""
-        evidence = checker.gather(self.store, self.server.effects)
+        resumed = {process.pid: process.resumed_at for process in self.processes if process.resumed_at}
+        evidence = checker.gather(self.store, self.server.effects, resumed)
         wrong = checker.violations(evidence)
         assert not wrong, "\n".join([*wrong, self.said()])
         return evidence

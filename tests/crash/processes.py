@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
+from perdure.clock import HostClock, Instant
 from tests.crash.options import Options
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
@@ -25,6 +26,7 @@ class Process:
         self.options = options
         self.log = log
         self._status = status
+        self.resumed_at: list[Instant] = []
 
     @property
     def status(self) -> int | None:
@@ -52,6 +54,7 @@ class Process:
         return not self.lives or stat.read_text().rpartition(")")[2].split()[0] == "T"
 
     def resume(self) -> None:
+        self.resumed_at.append(HostClock().now())
         self.send(signal.SIGCONT)
 
     def terminate(self) -> None:

@@ -114,3 +114,18 @@ def test_a_changed_end_is_named(evidence: Evidence) -> None:
     assert checker.changed_since(evidence, lines_changed(evidence, "completed", output=b"{}"))
     assert checker.changed_since(evidence, run_changed(evidence, ended_at=1))
     assert checker.changed_since(evidence, lines_without(evidence, lambda line: line.position > 3))
+
+
+def test_who_was_stopped_is_excused_for_what_it_was_about_to_begin_and_for_nothing_else(evidence: Evidence) -> None:
+    begin = next(one for one in evidence.of("begin") if checker.place(one) in evidence.steps())
+    went_on = max(line.at for line in evidence.histories[RUN]) + 1
+    again = replace(begin, pid=1, at=went_on + 2000, data=begin.data | {"value": "another", "attempt": 9})
+
+    def named(*effects: Effect) -> int:
+        return len(list(checker.begun_after_recorded(replace(evidence, effects=list(effects), resumed={1: [went_on]}))))
+
+    assert named(again, again) == 0
+    assert named(again, again, again) == 1
+    assert named(replace(again, at=went_on + checker.AT_ONCE)) == 1
+    assert named(replace(again, at=went_on - 1)) == 1
+    assert named(replace(again, pid=2)) == 1

@@ -173,6 +173,7 @@ class Database:
             except OSError as error:
                 raise StoreNotFound(f"{path} is out of reach ({error.strerror}); nothing is written") from error
             if not is_there:
+                self.check_file()  # the whole folder may have gone since: that is not for good
                 raise WalLost(f"{path} has been removed or replaced while it was in use: others would not see what is written; {STOP}")
         self._stamp = (status.st_mtime_ns, status.st_size)
 
