@@ -33,7 +33,7 @@ class Settings:
     claim_page_bytes: int = 16 * 1024 * 1024  # inputs of the runs claimed in one checkpoint
     inbox_page: int = 500  # signals of one run read in one checkpoint
     inbox_page_bytes: int = 4 * 1024 * 1024  # signals of all runs read in one checkpoint
-    runs_witnessed: int = 10_000  # runs written last of which a worker remembers how far they went, to notice a fail-over that lost it
+    runs_witnessed: int = 1_000  # runs written last of which a worker remembers how far they went, to notice a fail-over that lost it
     runs_in_memory: int = 1000  # of one worker; those that are due beyond that wait in the store
     replays_at_once: int = 100  # runs that are read and replayed at the same time
     replay_bytes: int = 64 * 1024 * 1024  # of histories in memory until they are replayed; a larger one is alone
