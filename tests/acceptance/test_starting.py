@@ -7,7 +7,7 @@ from dataclasses import replace
 import apsw
 import pytest
 
-from perdure import step, workflow
+from perdure import Engine, step, workflow
 from tests.acceptance.harness import CALM, Stage
 
 NO_SWEEP = replace(CALM, sweep_seconds=1e6)
@@ -18,8 +18,17 @@ async def flow() -> str:
     return "done"
 
 
-async def test_a_run_whose_starter_stopped_waiting_while_it_was_written_goes_on_at_once(stage: Stage) -> None:
+async def calm_engine(stage: Stage) -> Engine:
+    """One that has swept and claimed what there was when it began, and will not do so again by itself."""
     engine = await stage.engine(flow, settings=NO_SWEEP)
+    await stage.until(lambda: engine._store.sweeps > 0)  # type: ignore[attr-defined]
+    await engine.worker._committer.settle()
+    assert engine.worker._committer.takes_more
+    return engine
+
+
+async def start_and_stop_waiting(stage: Stage, engine: Engine) -> None:
+    """While it is written."""
     is_writing, may_write = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -36,11 +45,19 @@ async def test_a_run_whose_starter_stopped_waiting_while_it_was_written_goes_on_
     may_write.set()
     await stage.until(lambda: stage.sql("select 1 from runs"))
 
+
+@pytest.mark.parametrize("waits_its_turn", [False, True], ids=["claimed as it is started", "claimed by its turn"])
+async def test_a_run_whose_starter_stopped_waiting_while_it_was_written_goes_on_at_once(stage: Stage, waits_its_turn: bool) -> None:
+    engine = await calm_engine(stage)
+    engine.worker._committer._others_wait = waits_its_turn
+
+    await start_and_stop_waiting(stage, engine)
+
     assert await (await stage.client()).run("r").result(30) == "done"
 
 
 async def test_a_run_that_was_started_although_the_commit_failed_goes_on_at_once(stage: Stage) -> None:
-    engine = await stage.engine(flow, settings=NO_SWEEP)
+    engine = await calm_engine(stage)
 
     def fail() -> None:
         stage.commits.after = lambda: None

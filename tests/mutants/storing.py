@@ -177,14 +177,19 @@ OWNING = (
     ),
     bug(
         "forget a run whose starter stopped waiting for it",
-        f"{STARTING}::test_a_run_whose_starter_stopped_waiting_while_it_was_written_goes_on_at_once[sqlite]",
+        f"{STARTING}::test_a_run_whose_starter_stopped_waiting_while_it_was_written_goes_on_at_once[sqlite-claimed as it is started]",
         edits=(
             (
                 "engine/starting.py",
-                "            self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone\n",
+                "                self._committer.want_owned()\n",
                 "",
             ),
         ),
+    ),
+    bug(
+        "forget a run that waits its turn when its starter stops waiting for it",
+        f"{STARTING}::test_a_run_whose_starter_stopped_waiting_while_it_was_written_goes_on_at_once[sqlite-claimed by its turn]",
+        edits=(("engine/starting.py", "            self._committer.want_claims()\n            raise", "            raise"),),
     ),
     bug(
         "forget a run of whose start the reply was lost",
@@ -197,7 +202,7 @@ OWNING = (
             ),
             (
                 "engine/starting.py",
-                "            self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone\n",
+                "                self._committer.want_owned()\n",
                 "",
             ),
         ),
@@ -205,7 +210,7 @@ OWNING = (
     bug(
         "let a start take the turn of runs that wait to be claimed",
         f"{STARTING}::test_a_start_takes_neither_more_room_than_there_is_nor_the_turn_of_those_who_wait[sqlite]",
-        edits=(("engine/starting.py", "if not self._committer.takes_more or self._room() <= 0:", "if run is None:"),),
+        edits=(("engine/starting.py", "if self._committer.takes_more and self._room() > 0 else None", "if run else None"),),
     ),
     bug(
         "sleep on although something was asked for while the writer began to listen",

@@ -32,25 +32,25 @@ class Starting:
 
     async def start(self, run: NewRun) -> Started:
         """Where others wait to be claimed, it waits with them."""
-        if not self._committer.takes_more or self._room() <= 0:
-            started = await self._store.start(run)
-            self._committer.want_claims()
-            return started
-        claimant = Claimant(self._incarnation(), self._python)
-        self.under_way.add(run.id)
+        claimant = Claimant(self._incarnation(), self._python) if self._committer.takes_more and self._room() > 0 else None
+        if claimant is not None:
+            self.under_way.add(run.id)
         try:
             started = await self._store.start(run, claimant)
-        except BaseException:
-            self._has_come(run.id)
-            self._committer.want_owned()  # it may be mine all the same, and whoever asked for it is gone
+        except BaseException:  # it may be there all the same, and whoever asked for it is gone
+            if claimant is not None:
+                self._has_come(run.id)
+                self._committer.want_owned()
+            self._committer.want_claims()
             raise
         if started.claimed is not None:
             asyncio.get_running_loop().call_soon(self._begin, started.claimed)
             return started
-        self._has_come(run.id)
+        if claimant is not None:
+            self._has_come(run.id)
         if started.row.owner is None:
             self._committer.want_claims()
-        elif started.row.owner == claimant.incarnation:
+        elif started.row.owner == self._incarnation():
             self._committer.want_owned()  # it may be that the reply to an earlier start was lost
         return started
 
