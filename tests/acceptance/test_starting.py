@@ -10,7 +10,7 @@ import pytest
 from perdure import Engine, step, workflow
 from tests.acceptance.harness import CALM, Stage
 
-NO_SWEEP = replace(CALM, sweep_seconds=1e6)
+NO_SWEEP = replace(CALM, sweep_seconds=1e6, lease_seconds=1e4, renew_seconds=1e3)  # a renewal is a write, after which it looks around
 
 
 @workflow
